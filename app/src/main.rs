@@ -1,0 +1,2 @@
+//! Captions, dictation, transcription and translation on your own machine.
+fn main() {}

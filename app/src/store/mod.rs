@@ -1,0 +1,1 @@
+//! The model store: catalogue, download, verification, import.

@@ -1,0 +1,1 @@
+//! Manifests of speech and parallel text, corpus readers, text normalisation, error rates.

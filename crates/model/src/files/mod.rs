@@ -1,0 +1,1 @@
+//! Weight files of others and of our own: GGUF, safetensors, CTranslate2.

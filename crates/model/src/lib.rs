@@ -1,0 +1,3 @@
+//! Networks, tokens, decoding, engines and weight files of Partita.
+
+pub mod files;

@@ -1,0 +1,1 @@
+//! Inspects, quantizes and exports the models of Partita.

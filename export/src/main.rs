@@ -1,0 +1,2 @@
+//! Inspects, quantizes and exports the models of Partita.
+fn main() {}

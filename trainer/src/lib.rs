@@ -1,0 +1,1 @@
+//! Prepares data for, and trains, the speech language models of Partita.
