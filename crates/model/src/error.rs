@@ -1,0 +1,32 @@
+//! What can go wrong with a model.
+
+use crate::files::FileError;
+use std::path::PathBuf;
+
+/// An error of loading or running a model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A weight file that cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file beside the weights (configuration, tokenizer) that cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Companion {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tensor operation that failed: shapes, memory or device.
+    #[error("tensor operation: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// A tokenizer that failed.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// Audio that cannot be used.
+    #[error(transparent)]
+    Audio(#[from] partita_audio::AudioError),
+    /// Something that the model cannot do: a language, a translation target, an option.
+    #[error("{0}")]
+    Unsupported(String),
+}

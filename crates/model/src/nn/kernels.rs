@@ -1,0 +1,272 @@
+//! Element-wise operations of the CPU that candle leaves to scalar code: `exp`, `erf`, and with
+//! them softmax and GELU, in place and over all lanes that the processor has.
+//!
+//! Other devices and training use candle's own operations; the results agree to about 1e-6.
+
+use super::Mode;
+use candle_core::{CpuStorage, DType, InplaceOp1, InplaceOp2, Layout, Result, Tensor, bail};
+use rayon::prelude::*;
+
+/// Rows or chunks smaller than this are not worth a thread of their own.
+const PARALLEL_GRAIN: usize = 16 * 1024;
+
+/// Lanes summed side by side; two AVX-512 registers, four of AVX2.
+const LANES: usize = 32;
+
+/// `e^x` for `x <= 88`, relative error below 2e-7 (Cephes' polynomial, range reduced by ln 2).
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it leaves the nearest integer
+    let x = x.clamp(-87.0, 88.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let mut p = 1.987_569_1e-4;
+    p = p * r + 1.398_199_9e-3;
+    p = p * r + 8.333_452e-3;
+    p = p * r + 4.166_579_6e-2;
+    p = p * r + 0.166_666_66;
+    p = p * r + 0.5;
+    let y = p * r * r + r + 1.0;
+    let scale = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    y * scale
+}
+
+/// Exact-form GELU, `x/2 (1 + erf(x/sqrt 2))`; erf by Abramowitz and Stegun 7.1.26 (|error| < 2e-7).
+#[inline(always)]
+fn gelu_one(x: f32) -> f32 {
+    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * z);
+    let mut p = 1.061_405_4;
+    p = p * t - 1.453_152_1;
+    p = p * t + 1.421_413_8;
+    p = p * t - 0.284_496_72;
+    p = p * t + 0.254_829_6;
+    let erf = 1.0 - p * t * exp(-z * z);
+    0.5 * x * (1.0 + erf.copysign(x))
+}
+
+#[inline(always)]
+fn softmax_row(row: &mut [f32], scale: f32) {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let mut chunks = row.chunks_exact(LANES);
+    for chunk in &mut chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x > *lane { x } else { *lane };
+        }
+    }
+    let rest = chunks.remainder().iter();
+    let max = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max) * scale;
+    let mut sums = [0f32; LANES];
+    let mut chunks = row.chunks_exact_mut(LANES);
+    for chunk in &mut chunks {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *x = exp(*x * scale - max);
+            *sum += *x;
+        }
+    }
+    let mut sum: f32 = sums.iter().sum();
+    for x in chunks.into_remainder() {
+        *x = exp(*x * scale - max);
+        sum += *x;
+    }
+    let inverse = 1.0 / sum;
+    for x in row {
+        *x *= inverse;
+    }
+}
+
+/// `ln(sum(e^x))` of all values; -inf for none.
+pub fn log_sum_exp(values: &[f32]) -> f32 {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            if max == f32::NEG_INFINITY {
+                return max;
+            }
+            let mut sums = [0f32; LANES];
+            let chunks = values.chunks_exact(LANES);
+            let rest: f32 = chunks.remainder().iter().map(|x| exp(x - max)).sum();
+            for chunk in chunks {
+                for (sum, x) in sums.iter_mut().zip(chunk) {
+                    *sum += exp(x - max);
+                }
+            }
+            max + (rest + sums.iter().sum::<f32>()).ln()
+        },
+    )
+}
+
+/// The contiguous `f32` elements of a tensor's storage.
+fn contiguous<'a>(storage: &'a mut CpuStorage, layout: &Layout, name: &str) -> Result<&'a mut [f32]> {
+    let (CpuStorage::F32(data), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
+        bail!("{name} wants contiguous f32");
+    };
+    Ok(&mut data[start..end])
+}
+
+/// Runs `work` on chunks of whole rows, on several threads where there is enough to do.
+fn for_rows(data: &mut [f32], width: usize, work: impl Fn(&mut [f32]) + Sync) {
+    if width == 0 {
+        return;
+    }
+    let rows = (PARALLEL_GRAIN / width).max(1) * width;
+    if data.len() <= rows {
+        work(data);
+    } else {
+        data.par_chunks_mut(rows).for_each(work);
+    }
+}
+
+struct Softmax {
+    scale: f32,
+}
+
+impl InplaceOp1 for Softmax {
+    fn name(&self) -> &'static str {
+        "softmax"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let width = layout.dims().last().copied().unwrap_or(0);
+        let data = contiguous(storage, layout, self.name())?;
+        let arch = pulp::Arch::new();
+        for_rows(data, width, |rows| {
+            arch.dispatch(|| rows.chunks_exact_mut(width).for_each(|row| softmax_row(row, self.scale)))
+        });
+        Ok(())
+    }
+}
+
+struct Gelu;
+
+impl InplaceOp1 for Gelu {
+    fn name(&self) -> &'static str {
+        "gelu"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let data = contiguous(storage, layout, self.name())?;
+        let arch = pulp::Arch::new();
+        for_rows(data, 1, |part| arch.dispatch(|| part.iter_mut().for_each(|x| *x = gelu_one(*x))));
+        Ok(())
+    }
+}
+
+struct AddBias {
+    gelu: bool,
+}
+
+impl InplaceOp2 for AddBias {
+    fn name(&self) -> &'static str {
+        "add-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &mut CpuStorage,
+        layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<()> {
+        let (CpuStorage::F32(bias), Some((start, end))) = (bias, bias_layout.contiguous_offsets())
+        else {
+            bail!("add-bias wants a contiguous f32 bias");
+        };
+        let bias = &bias[start..end];
+        if layout.dims().last() != Some(&bias.len()) {
+            bail!("a bias of {} does not fit {:?}", bias.len(), layout.shape());
+        }
+        let data = contiguous(storage, layout, self.name())?;
+        let arch = pulp::Arch::new();
+        for_rows(data, bias.len(), |rows| {
+            arch.dispatch(|| {
+                for row in rows.chunks_exact_mut(bias.len()) {
+                    if self.gelu {
+                        row.iter_mut().zip(bias).for_each(|(x, b)| *x = gelu_one(*x + b));
+                    } else {
+                        row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
+                    }
+                }
+            })
+        });
+        Ok(())
+    }
+}
+
+/// Whether our own kernels apply to `x`.
+fn on_cpu(x: &Tensor, mode: Mode) -> bool {
+    mode == Mode::Inference && x.device().is_cpu() && x.dtype() == DType::F32 && x.is_contiguous()
+}
+
+/// `softmax(x * scale)` over the last dimension; any shape, same shape out.
+///
+/// In inference on the CPU `x` itself is overwritten: pass a tensor that nobody else holds.
+pub fn softmax(x: Tensor, scale: f64, mode: Mode) -> Result<Tensor> {
+    if on_cpu(&x, mode) {
+        x.inplace_op1(&Softmax { scale: scale as f32 })?;
+        return Ok(x);
+    }
+    let x = (x * scale)?;
+    match mode {
+        Mode::Inference => candle_nn::ops::softmax_last_dim(&x),
+        Mode::Training => candle_nn::ops::softmax(&x, candle_core::D::Minus1),
+    }
+}
+
+/// GELU in its exact (erf) form; any shape.
+///
+/// In inference on the CPU `x` itself is overwritten: pass a tensor that nobody else holds.
+pub fn gelu(x: Tensor, mode: Mode) -> Result<Tensor> {
+    if on_cpu(&x, mode) {
+        x.inplace_op1(&Gelu)?;
+        return Ok(x);
+    }
+    x.gelu_erf()
+}
+
+/// `x + bias` over the last dimension, then GELU if asked for; `x` may be overwritten.
+pub(super) fn add_bias(x: Tensor, bias: &Tensor, with_gelu: bool, mode: Mode) -> Result<Tensor> {
+    if on_cpu(&x, mode) {
+        x.inplace_op2(bias, &AddBias { gelu: with_gelu })?;
+        return Ok(x);
+    }
+    let x = x.broadcast_add(bias)?;
+    if with_gelu { x.gelu_erf() } else { Ok(x) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{D, Device};
+
+    fn difference(a: &Tensor, b: &Tensor) -> f32 {
+        let d = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
+        d.max(D::Minus1).unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn softmax_agrees_with_candle() {
+        for width in [1usize, 7, 32, 33, 1500] {
+            let x = Tensor::randn(0f32, 8.0, (3, 5, width), &Device::Cpu).unwrap();
+            let expected = candle_nn::ops::softmax(&(&x * 0.125).unwrap(), D::Minus1).unwrap();
+            let found = softmax(x.copy().unwrap(), 0.125, Mode::Inference).unwrap();
+            assert!(difference(&expected, &found) < 1e-6, "width {width}");
+        }
+    }
+
+    #[test]
+    fn softmax_of_masked_scores_is_zero_there() {
+        let x = Tensor::new(&[[1f32, f32::NEG_INFINITY, 2.0]], &Device::Cpu).unwrap();
+        let found = softmax(x, 1.0, Mode::Inference).unwrap().to_vec2::<f32>().unwrap();
+        assert!(found[0][1] < 1e-30 && (found[0][2] - 0.731_058_6).abs() < 1e-6, "{found:?}");
+    }
+
+    #[test]
+    fn gelu_agrees_with_candle() {
+        let x = (Tensor::arange(0f32, 4001.0, &Device::Cpu).unwrap() / 200.0 - 10.0).unwrap();
+        let found = gelu(x.copy().unwrap(), Mode::Inference).unwrap();
+        assert!(difference(&x.gelu_erf().unwrap(), &found) < 2e-6);
+    }
+}

@@ -1,0 +1,33 @@
+//! Layer normalisation.
+
+use super::Mode;
+use candle_core::{Result, Tensor};
+
+/// Layer normalisation over the last dimension, with gain and bias (Ba et al. 2016).
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    gain: Tensor,
+    bias: Tensor,
+    epsilon: f32,
+    mode: Mode,
+}
+
+impl LayerNorm {
+    /// `gain` and `bias` of shape `[width]`.
+    pub fn new(gain: Tensor, bias: Tensor, epsilon: f32, mode: Mode) -> Self {
+        Self { gain, bias, epsilon, mode }
+    }
+
+    /// `[…, width]` to the same shape.
+    ///
+    /// # Errors
+    /// When the last dimension of `x` is not `width`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self.mode {
+            Mode::Inference => candle_nn::ops::layer_norm(x, &self.gain, &self.bias, self.epsilon),
+            Mode::Training => {
+                candle_nn::ops::layer_norm_slow(x, &self.gain, &self.bias, self.epsilon)
+            }
+        }
+    }
+}

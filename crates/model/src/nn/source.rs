@@ -1,0 +1,208 @@
+//! Where layers get their weights from.
+
+use super::{Conv1d, LayerNorm, Linear, Mode};
+use crate::error::ModelError;
+use crate::files::{FileError, WeightFile};
+use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::{Device, Tensor};
+use std::sync::Arc;
+
+/// Gives layers by the names of their weights: `NAME.weight`, `NAME.bias`.
+pub trait WeightSource {
+    /// The form of operations that the layers shall use.
+    fn mode(&self) -> Mode;
+
+    /// One f32 tensor of exactly this shape.
+    ///
+    /// # Errors
+    /// When it is missing or has another shape.
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError>;
+
+    /// A linear layer with weight `[outputs, inputs]`.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    fn linear(
+        &self,
+        name: &str,
+        (outputs, inputs): (usize, usize),
+        bias: bool,
+    ) -> Result<Linear, ModelError>;
+
+    /// Layer normalisation of this width.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    fn layer_norm(&self, name: &str, width: usize) -> Result<LayerNorm, ModelError> {
+        let gain = self.tensor(&format!("{name}.weight"), &[width])?;
+        let bias = self.tensor(&format!("{name}.bias"), &[width])?;
+        Ok(LayerNorm::new(gain, bias, 1e-5, self.mode()))
+    }
+
+    /// A convolution of kernel 3 and padding 1, weight `[outputs, inputs, 3]`.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    fn convolution(
+        &self,
+        name: &str,
+        (outputs, inputs): (usize, usize),
+        stride: usize,
+    ) -> Result<Conv1d, ModelError> {
+        let weight = self.tensor(&format!("{name}.weight"), &[outputs, inputs, 3])?;
+        let bias = self.tensor(&format!("{name}.bias"), &[outputs])?;
+        Ok(Conv1d::new(weight, bias, 1, stride)?)
+    }
+}
+
+/// What the processor offers to candle's quantized products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessorLevel {
+    /// 8-bit dot products (AVX-512 VNNI or AVX-VNNI): Q8_0 is fastest.
+    Vnni,
+    /// x86 with AVX2 but no 8-bit dot products: K-quants for single rows, f32 for long inputs.
+    Avx2,
+    /// Anything else; ARM has its own fast Q8_0.
+    Other,
+}
+
+impl ProcessorLevel {
+    /// The level of this machine, or a lower one forced by the variables that candle reads too
+    /// (`MISTRALRS_FORCE_AVX2=1`, `MISTRALRS_FORCE_AVXVNNI=1`).
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let forced = |name: &str| std::env::var(name).is_ok_and(|value| value == "1");
+            let vnni = forced("MISTRALRS_FORCE_AVXVNNI")
+                || is_x86_feature_detected!("avxvnni")
+                || (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni"));
+            if vnni && !forced("MISTRALRS_FORCE_AVX2") {
+                return Self::Vnni;
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                return Self::Avx2;
+            }
+        }
+        Self::Other
+    }
+
+    /// The type that single rows (decoding) are fastest with at little loss.
+    pub fn decoding_type(self) -> GgmlDType {
+        match self {
+            Self::Avx2 => GgmlDType::Q6K,
+            Self::Vnni | Self::Other => GgmlDType::Q8_0,
+        }
+    }
+}
+
+/// How linear weights of a file are held in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// As f32.
+    Float,
+    /// As the file has them; floats as f32.
+    Stored,
+    /// In the quantized type that is fastest here for single rows; types of fewer bits stay.
+    Decoding,
+    /// In the form that is fastest here for many rows at once.
+    Prefill,
+}
+
+/// Layers for inference from a weight file of ours.
+#[derive(Debug)]
+pub struct FileSource<'a> {
+    file: &'a WeightFile,
+    device: Device,
+    precision: Precision,
+    level: ProcessorLevel,
+}
+
+impl<'a> FileSource<'a> {
+    /// Reads from `file` to `device`.
+    pub fn new(file: &'a WeightFile, device: &Device, precision: Precision) -> Self {
+        Self { file, device: device.clone(), precision, level: ProcessorLevel::detect() }
+    }
+
+    /// The same file, held otherwise.
+    pub fn with(&self, precision: Precision) -> Self {
+        Self { file: self.file, device: self.device.clone(), precision, level: self.level }
+    }
+
+    /// The device that layers are made on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// A matrix `[rows, columns]` in the type that the precision asks for.
+    ///
+    /// # Errors
+    /// When it is missing or has another shape.
+    pub fn matrix(&self, name: &str, shape: &[usize]) -> Result<QTensor, ModelError> {
+        let stored = self.file.qtensor(name, &self.device)?;
+        self.expect_shape(name, stored.shape().dims(), shape)?;
+        let wanted = match self.precision {
+            _ if !self.device.is_cpu() => stored.dtype(),
+            Precision::Stored => stored.dtype(),
+            Precision::Float => GgmlDType::F32,
+            Precision::Decoding => self.fitting(stored.dtype(), shape),
+            Precision::Prefill if self.level == ProcessorLevel::Avx2 => GgmlDType::F32,
+            Precision::Prefill => self.fitting(stored.dtype(), shape),
+        };
+        if wanted == stored.dtype() {
+            return Ok(stored);
+        }
+        let values = stored.dequantize(&self.device)?;
+        Ok(QTensor::quantize(&values, wanted)?)
+    }
+
+    /// The stored type, or the level's own where the stored one has no fast product here.
+    fn fitting(&self, stored: GgmlDType, shape: &[usize]) -> GgmlDType {
+        let row = shape.last().copied().unwrap_or(0);
+        let slow = match stored {
+            GgmlDType::Q4K | GgmlDType::F32 | GgmlDType::F16 => false,
+            GgmlDType::Q6K => false,
+            other => other != self.level.decoding_type(),
+        };
+        let wanted = self.level.decoding_type();
+        if slow && row.is_multiple_of(wanted.block_size()) { wanted } else { stored }
+    }
+
+    fn expect_shape(&self, name: &str, found: &[usize], wanted: &[usize]) -> Result<(), ModelError> {
+        if found == wanted {
+            return Ok(());
+        }
+        let reason = format!("shape {found:?}, wanted {wanted:?}");
+        let (path, name) = (self.file.path().to_owned(), name.to_owned());
+        Err(FileError::Tensor { path, name, reason }.into())
+    }
+}
+
+impl WeightSource for FileSource<'_> {
+    fn mode(&self) -> Mode {
+        Mode::Inference
+    }
+
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+        let (found, values) = self.file.floats(name)?;
+        self.expect_shape(name, &found, shape)?;
+        Ok(Tensor::from_vec(values, shape, &self.device)?)
+    }
+
+    fn linear(
+        &self,
+        name: &str,
+        (outputs, inputs): (usize, usize),
+        bias: bool,
+    ) -> Result<Linear, ModelError> {
+        let weight = self.matrix(&format!("{name}.weight"), &[outputs, inputs])?;
+        let bias = match bias {
+            true => Some(self.tensor(&format!("{name}.bias"), &[outputs])?),
+            false => None,
+        };
+        if matches!(weight.dtype(), GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) {
+            let weight = weight.dequantize(&self.device)?;
+            return Ok(Linear::float(weight, bias, Mode::Inference));
+        }
+        Ok(Linear::quantized(QMatMul::from_arc(Arc::new(weight))?, bias))
+    }
+}

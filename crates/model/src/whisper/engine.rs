@@ -1,0 +1,306 @@
+//! Whisper as an [`Engine`].
+
+use super::config::WhisperConfig;
+use super::decoder::{Decoder, DecoderState};
+use super::encoder::Encoder;
+use super::guards::compression_ratio;
+use super::rules::Rules;
+use super::search::{Hypothesis, Search, Started};
+use super::tokens::{TIMESTAMP_STEP, WhisperTokens};
+use crate::engine::{Capabilities, Engine, Request, Segment, Text, Transcript};
+use crate::error::ModelError;
+use crate::files::{Array, FileError, WeightFile};
+use crate::nn::{FileSource, Precision};
+use candle_core::{Device, Tensor};
+use partita_audio::SAMPLE_RATE;
+use partita_audio::mel::{Frames, LogMel};
+use std::path::Path;
+
+/// How much audio the encoder reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// The audio and a little silence behind it: a second of speech costs one second.
+    Natural,
+    /// Always 30 s, as in the model's training.
+    Full,
+}
+
+/// Mel frames of silence behind the audio in [`Padding::Natural`]: without any, the last word is
+/// lost more often, for the model has learned that speech ends before its window does.
+const TRAILING_FRAMES: usize = 50;
+
+/// Temperatures that are tried until a text looks right (Whisper's own).
+const TEMPERATURES: [f32; 6] = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0];
+/// Text that compresses better than this repeats itself.
+const MOST_COMPRESSION: f32 = 2.4;
+/// Text less likely than this a token is doubted.
+const LEAST_AVERAGE: f32 = -1.0;
+/// Doubted text is nothing at all if silence is likelier than this.
+const LIKELY_SILENCE: f32 = 0.6;
+/// Most tokens: some, and so many a second. Fast speech has about 10 a second in Latin script.
+const TOKENS: usize = 16;
+const TOKENS_A_SECOND: f64 = 16.0;
+
+/// Whisper, loaded for inference.
+pub struct Whisper {
+    config: WhisperConfig,
+    tokens: WhisperTokens,
+    encoder: Encoder,
+    decoder: Decoder,
+    mel: LogMel,
+    suppress: [Vec<u32>; 2],
+    capabilities: Capabilities,
+    padding: Padding,
+    device: Device,
+}
+
+impl Whisper {
+    /// Loads a file that [`super::import`] wrote.
+    ///
+    /// Matrices are held in the types that this processor is fast with
+    /// ([`Precision::Prefill`] for the encoder, [`Precision::Decoding`] for the decoder).
+    ///
+    /// # Errors
+    /// When the file is not of that kind, or incomplete, or the device has no room.
+    pub fn load(path: &Path, device: &Device, padding: Padding) -> Result<Self, ModelError> {
+        let file = WeightFile::open(path)?;
+        let config = WhisperConfig::from_file(&file)?;
+        let json = file.metadata_str("tokenizer.huggingface.json")?;
+        let tokens = WhisperTokens::parse(json, config.vocabulary, path)?;
+        let list = |key: &str| match file.metadata().get(key).and_then(|value| value.as_array()) {
+            Some(Array::I32(ids)) => {
+                Ok(ids.iter().filter_map(|&id| u32::try_from(id).ok()).collect::<Vec<_>>())
+            }
+            _ => {
+                let (path, key) = (path.to_owned(), key.to_owned());
+                let reason = "missing, or not a list of tokens".to_owned();
+                Err(FileError::Metadata { path, key, reason })
+            }
+        };
+        let suppress = [list("whisper.suppress")?, list("whisper.suppress_first")?];
+        let source = FileSource::new(&file, device, Precision::Prefill);
+        let languages: Vec<_> = tokens.languages.iter().map(|(code, _)| code.clone()).collect();
+        let translates = languages.len() > 1;
+        let capabilities = Capabilities {
+            engine: "whisper",
+            languages,
+            translation_targets: if translates { vec!["en".to_owned()] } else { Vec::new() },
+            timestamps: true,
+            streaming: false,
+            longest_window: config.audio_positions as f64 * TIMESTAMP_STEP,
+        };
+        Ok(Self {
+            encoder: Encoder::load(&source, &config)?,
+            decoder: Decoder::load(&source.with(Precision::Decoding), &config)?,
+            mel: LogMel::new(config.mel_bins)?,
+            tokens,
+            suppress,
+            capabilities,
+            padding,
+            device: device.clone(),
+            config,
+        })
+    }
+
+    /// The model's dimensions.
+    pub fn config(&self) -> &WhisperConfig {
+        &self.config
+    }
+
+    /// The encoder's output `[1, frames, width]` at 50 Hz for 16 kHz mono audio.
+    ///
+    /// # Errors
+    /// When the audio is longer than the model's window, or the network fails.
+    pub fn encode(&self, samples: &[f32]) -> Result<Tensor, ModelError> {
+        let longest = 2 * self.config.audio_positions;
+        let natural = samples.len().div_ceil(partita_audio::mel::HOP);
+        if natural > longest {
+            let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
+            let most = self.capabilities.longest_window;
+            let reason = format!("{seconds:.1} s of audio at once; Whisper takes {most:.0} s");
+            return Err(ModelError::Unsupported(reason));
+        }
+        let frames = match self.padding {
+            Padding::Natural => longest.min((natural + TRAILING_FRAMES).next_multiple_of(2)),
+            Padding::Full => longest,
+        };
+        let mel = self.mel.compute(samples, Frames::Padded(frames));
+        let mel = Tensor::from_vec(mel.data, (1, mel.bins, mel.frames), &self.device)?;
+        Ok(self.encoder.forward(&mel)?)
+    }
+
+    /// Probabilities of the languages, likeliest first, and of silence.
+    fn listen(&self, heard: &DecoderState) -> Result<(Vec<(String, f32)>, f32), ModelError> {
+        let mut state = heard.clone();
+        let hidden = self.decoder.forward(&[self.tokens.start], 1, &mut state)?;
+        let logits = self.decoder.logits(&hidden, 0)?.pop().unwrap_or_default();
+        let logit = |id: u32| logits.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let silence = (logit(self.tokens.no_speech) - crate::nn::log_sum_exp(&logits)).exp();
+        let known: Vec<f32> = self.tokens.languages.iter().map(|&(_, id)| logit(id)).collect();
+        let normaliser = crate::nn::log_sum_exp(&known);
+        let names = self.tokens.languages.iter().map(|(code, _)| code.clone());
+        let mut languages: Vec<_> =
+            names.zip(known.iter().map(|logit| (logit - normaliser).exp())).collect();
+        languages.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Ok((languages, silence))
+    }
+
+    /// Writes the text of one task, at rising temperatures if need be.
+    fn write(
+        &self,
+        heard: &DecoderState,
+        task: &Task,
+        request: &Request,
+    ) -> Result<(Text, Option<f64>, f32), ModelError> {
+        let prompt = self.tokens.prompt(task.language, task.translate, request.timestamps);
+        let mut state = heard.clone();
+        let hidden = self.decoder.forward(&prompt, 1, &mut state)?;
+        let logits = self.decoder.logits(&hidden, prompt.len() - 1)?.pop().unwrap_or_default();
+        let steps = (task.seconds / TIMESTAMP_STEP).ceil() as u32;
+        let [always, first] = &self.suppress;
+        let rules = Rules::new(&self.tokens, always, first, request.timestamps.then_some(steps));
+        let room = self.config.text_positions / 2;
+        let limit = room.min(TOKENS + (task.seconds * TOKENS_A_SECOND) as usize);
+
+        let temperatures = if request.fallback { &TEMPERATURES[..] } else { &TEMPERATURES[..1] };
+        let mut written = 0;
+        let mut taken: Option<(Hypothesis, f32)> = None;
+        for &temperature in temperatures {
+            let search =
+                Search { beam: request.beam.max(1), temperature, draws: 5, limit, seed: 17 };
+            let found = search.run(Started {
+                decoder: &self.decoder,
+                state: state.clone(),
+                logits: logits.clone(),
+                rules: &rules,
+                end: self.tokens.end,
+                device: &self.device,
+            })?;
+            written += found.tokens.len();
+            let text = self.tokens.text(&found.tokens)?;
+            let doubted = found.average() < LEAST_AVERAGE;
+            let wrong = found.looped || doubted || compression_ratio(&text) > MOST_COMPRESSION;
+            let silent = doubted && task.no_speech > LIKELY_SILENCE;
+            // Of texts that all look wrong, the likeliest one is taken.
+            let better = taken.as_ref().is_none_or(|(old, _)| {
+                !wrong || (old.looped, -old.average()) > (found.looped, -found.average())
+            });
+            if better {
+                taken = Some((found, temperature));
+            }
+            if !wrong || silent {
+                break;
+            }
+        }
+        let (found, temperature) = taken.unwrap_or_default();
+        let average = found.average();
+        let (segments, resume) = self.segments(&found.tokens, task.seconds)?;
+        let text = Text {
+            segments,
+            tokens: written,
+            average_log_probability: average,
+            temperature,
+        };
+        Ok((text, resume, average))
+    }
+
+    /// Segments of a written text, and where the next window should begin if not at the end.
+    fn segments(
+        &self,
+        written: &[u32],
+        seconds: f64,
+    ) -> Result<(Vec<Segment>, Option<f64>), ModelError> {
+        let zero = self.tokens.first_timestamp();
+        let time = |id: u32| (f64::from(id - zero) * TIMESTAMP_STEP).min(seconds);
+        let mut segments = Vec::new();
+        let mut start = 0.0;
+        let mut closed = 0.0;
+        let mut open: Vec<u32> = Vec::new();
+        let mut add = |tokens: &[u32], start: f64, end: f64| -> Result<(), ModelError> {
+            let text = self.tokens.text(tokens)?.trim().to_owned();
+            if !text.is_empty() {
+                segments.push(Segment { start, end: end.max(start), text });
+            }
+            Ok(())
+        };
+        for &id in written {
+            if id < zero {
+                open.push(id);
+            } else if open.is_empty() {
+                start = time(id);
+            } else {
+                closed = time(id);
+                add(&open, start, closed)?;
+                open.clear();
+                start = closed;
+            }
+        }
+        add(&open, start, seconds)?;
+        // A pair of times at the end opens a segment that the window did not hold.
+        let pair = matches!(written, [.., a, b] if *a >= zero && *b >= zero);
+        Ok((segments, (pair && closed > 0.0).then_some(closed)))
+    }
+}
+
+/// What is written in one go.
+struct Task {
+    language: u32,
+    translate: bool,
+    seconds: f64,
+    no_speech: f32,
+}
+
+impl Engine for Whisper {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn transcribe(&mut self, samples: &[f32], request: &Request) -> Result<Transcript, ModelError> {
+        if let Some(target) = &request.translate
+            && !self.capabilities.translation_targets.contains(target)
+        {
+            let known = self.capabilities.translation_targets.join(", ");
+            let known = if known.is_empty() { "no language" } else { &known };
+            let reason = format!("this Whisper model translates into {known}, not `{target}`");
+            return Err(ModelError::Unsupported(reason));
+        }
+        let given = match &request.language {
+            Some(code) => Some(self.tokens.language(code).ok_or_else(|| {
+                ModelError::Unsupported(format!("this Whisper model does not know `{code}`"))
+            })?),
+            None => None,
+        };
+        let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
+        let heard = self.decoder.start(&self.encode(samples)?)?;
+        let (languages, no_speech) = self.listen(&heard)?;
+        let (code, probability) = match &request.language {
+            Some(code) => (code.clone(), 1.0),
+            None => languages.into_iter().next().unwrap_or_else(|| ("en".to_owned(), 0.0)),
+        };
+        let language = given.or_else(|| self.tokens.language(&code)).unwrap_or(self.tokens.start);
+
+        let mut task = Task { language, translate: false, seconds, no_speech };
+        let (mut text, mut resume, average) = self.write(&heard, &task, request)?;
+        let silent = no_speech > LIKELY_SILENCE && average < LEAST_AVERAGE;
+        if request.silence_guard && silent {
+            text.segments.clear();
+            resume = None;
+        }
+        let translation = match &request.translate {
+            None => None,
+            Some(target) if *target == code || text.segments.is_empty() => Some(text.clone()),
+            Some(_) => {
+                task.translate = true;
+                Some(self.write(&heard, &task, request)?.0)
+            }
+        };
+        Ok(Transcript {
+            language: code,
+            language_probability: probability,
+            no_speech,
+            text,
+            translation,
+            resume,
+        })
+    }
+}

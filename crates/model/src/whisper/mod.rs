@@ -1,0 +1,24 @@
+//! Whisper (Radford et al. 2022): speech to text in its language, or to English.
+//!
+//! The encoder reads only the audio that is there unless it is asked for the 30 s that the model
+//! was trained with; the decoder keeps the keys and values of what it has written. Any size of
+//! the model loads: all dimensions are read from the weights.
+
+mod config;
+mod decoder;
+mod encoder;
+mod engine;
+mod guards;
+mod import;
+mod rules;
+mod search;
+mod tokens;
+
+pub use config::WhisperConfig;
+pub use decoder::{Decoder, DecoderState};
+pub use encoder::Encoder;
+pub use engine::{Padding, Whisper};
+pub use guards::{compression_ratio, cut_loop};
+pub use import::{Quantization, import};
+pub use search::{Hypothesis, Search};
+pub use tokens::WhisperTokens;
