@@ -5,11 +5,11 @@
 //! u32 number of aliases; each: string alias, string target. A string is a u16 length that counts
 //! its closing NUL, then the bytes. Nothing is aligned, and nothing follows the aliases.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::cursor::Cursor;
 use super::error::{Fault, shown};
-use super::tensor::{MOST_TENSORS, span};
+use super::tensor::{MOST_DIMS, MOST_TENSORS, find, index_by_name, span};
 use super::{TensorInfo, TensorKind, Value};
 
 const VERSION: u32 = 6;
@@ -50,8 +50,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Fault> {
         let reason = format!("{count} variables declared, more than {MOST_TENSORS}");
         return Err(Fault::new(cursor.at() - 4, reason));
     }
-    cursor.expect_room(count.into(), LEAST_VARIABLE, "variables")?;
-    let mut tensors = Vec::new();
+    let room = cursor.expect_room(count.into(), LEAST_VARIABLE, "variables")?;
+    let mut tensors = Vec::with_capacity(room);
     for i in 0..count {
         let tensor = variable(&mut cursor);
         tensors.push(tensor.map_err(|fault| fault.within(format_args!("variable {i}")))?);
@@ -86,6 +86,9 @@ fn variable(cursor: &mut Cursor) -> Result<TensorInfo, Fault> {
     let within = |fault: Fault| fault.within(format_args!("`{}`", shown(name)));
 
     let rank = cursor.u8("rank").map_err(within)?;
+    if usize::from(rank) > MOST_DIMS {
+        return Err(fault(format!("{rank} dimensions, more than {MOST_DIMS}")));
+    }
     let dims = cursor.take(u64::from(rank) * 4, "dimensions").map_err(within)?;
     let dims = dims.as_chunks().0.iter().map(|&dim| u32::from_le_bytes(dim) as usize);
     let shape: Vec<usize> = dims.collect();
@@ -118,22 +121,20 @@ fn aliases(cursor: &mut Cursor, tensors: &[TensorInfo]) -> Result<BTreeMap<Strin
         let reason = format!("{count} aliases declared for {} variables", tensors.len());
         return Err(Fault::new(cursor.at() - 4, reason));
     }
-    let names: HashSet<&str> = match count {
-        0 => HashSet::new(),
-        _ => tensors.iter().map(|tensor| tensor.name.as_str()).collect(),
-    };
+    let by_name = index_by_name(tensors)?;
+    let is_tensor = |name| find(tensors, &by_name, name).is_some();
     let mut aliases = BTreeMap::new();
     for i in 0..count {
         let at = cursor.at();
         let within = |fault: Fault| fault.within(format_args!("alias {i}"));
         let alias = string(cursor, "alias").map_err(within)?;
         let target = string(cursor, "target").map_err(within)?;
-        if !names.contains(target) {
+        if !is_tensor(target) {
             let reason =
                 format!("alias `{}` of `{}`, which is missing", shown(alias), shown(target));
             return Err(Fault::new(at, reason));
         }
-        if names.contains(alias) || aliases.insert(alias.to_owned(), target.to_owned()).is_some() {
+        if is_tensor(alias) || aliases.insert(alias.to_owned(), target.to_owned()).is_some() {
             return Err(Fault::new(at, format!("alias `{}` names two tensors", shown(alias))));
         }
     }

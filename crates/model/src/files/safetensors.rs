@@ -11,13 +11,12 @@ use ::safetensors::Dtype;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::error::{Fault, shown};
-use super::tensor::{MOST_TENSORS, span};
+use super::tensor::{MOST_DIMS, MOST_TENSORS, span};
 use super::{TensorInfo, TensorKind, Value};
 
 /// Longest header, as in the reference implementation.
 const LONGEST_HEADER: u64 = 100_000_000;
 const LENGTH_FIELD: u64 = 8;
-const MOST_DIMS: usize = 8;
 const MOST_KEYS: usize = 1 << 16;
 
 #[derive(Default)]
@@ -40,8 +39,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Fault> {
         let reason = format!("header of {length} bytes declared, more than {LONGEST_HEADER}");
         return Err(Fault::new(0, reason));
     }
-    let json = cursor.take(length, "header")?;
-    let mut header: Header = serde_json::from_slice(json)
+    let json = cursor.text(length, "header")?;
+    let mut header: Header = serde_json::from_str(json)
         .map_err(|error| Fault::new(LENGTH_FIELD, format!("header: {error}")))?;
     place(&mut header.tensors, cursor.at(), cursor.left())?;
     Ok(header)

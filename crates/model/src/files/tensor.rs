@@ -6,6 +6,9 @@ use super::error::{Fault, shown};
 /// No known model has a tenth of this many tensors; it bounds what a hostile file can cost.
 pub(super) const MOST_TENSORS: u64 = 1 << 20;
 
+/// Most dimensions that are read, where the format itself allows more.
+pub(super) const MOST_DIMS: usize = 8;
+
 /// One stored tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorInfo {
@@ -45,6 +48,13 @@ pub(super) fn span(kind: TensorKind, shape: &[usize]) -> Result<Option<u64>, Str
         Some(span) => Ok(Some(span)),
         None => Err(format!("shape {shape:?} overflows")),
     }
+}
+
+/// The tensor of a name, by the positions that [`index_by_name`] gave.
+pub(super) fn find(tensors: &[TensorInfo], by_name: &[u32], name: &str) -> Option<usize> {
+    let key = |i: &u32| tensors.get(*i as usize).map(|tensor| tensor.name.as_str());
+    let place = by_name.binary_search_by(|i| key(i).cmp(&Some(name))).ok()?;
+    by_name.get(place).map(|&i| i as usize)
 }
 
 /// Positions of the tensors in the order of their names; two of the same name are an error.

@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use memmap2::Mmap;
 
 use super::error::{Fault, shown};
-use super::tensor::index_by_name;
+use super::tensor::{find, index_by_name};
 use super::{FileError, Summary, TensorInfo, TensorKind, Value};
 use super::{ctranslate2, decode, gguf, safetensors};
 
@@ -226,9 +226,7 @@ impl WeightFile {
 
     fn find(&self, name: &str) -> Option<usize> {
         let name = self.aliases.get(name).map_or(name, String::as_str);
-        let key = |i: &u32| self.tensors.get(*i as usize).map(|tensor| tensor.name.as_str());
-        let place = self.by_name.binary_search_by(|i| key(i).cmp(&Some(name))).ok()?;
-        self.by_name.get(place).map(|&i| i as usize)
+        find(&self.tensors, &self.by_name, name)
     }
 
     fn part(&self, tensor: usize) -> Option<&Part> {
