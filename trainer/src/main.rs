@@ -1,2 +1,121 @@
-//! Prepares data for, and trains, the speech language models of Partita.
-fn main() {}
+//! `partita-train`: the command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use partita_corpus::BadRow;
+use partita_train::sources::Kind;
+use partita_train::{check, output, prepare};
+
+/// Prepares data for, and trains, the speech language models of Partita.
+#[derive(Parser)]
+#[command(name = "partita-train", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Turn corpora into manifests (JSON lines).
+    Prepare {
+        /// Files and folders: our data folders, Common Voice, manifests, sentence pairs or lists.
+        #[arg(required = true)]
+        sources: Vec<PathBuf>,
+        /// A folder for speech.jsonl, text.jsonl and sentences.jsonl, or a single *.jsonl.
+        #[arg(long)]
+        out: PathBuf,
+        /// Leave lengths unknown where the corpus does not state them, instead of measuring.
+        #[arg(long)]
+        no_audio: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Report what a corpus holds and what is wrong with it.
+    CheckData {
+        /// Manifests, tables and folders.
+        #[arg(required = true)]
+        sources: Vec<PathBuf>,
+        /// Do not decode audio, only look for the files.
+        #[arg(long)]
+        no_audio: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// What the sources are taken for.
+    #[arg(long, value_enum, default_value_t)]
+    kind: Kind,
+    /// Language of rows that state none.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    lang: String,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    /// Exit with 1 if there are bad rows.
+    #[arg(long)]
+    strict: bool,
+    /// List all bad rows and findings, not only the first.
+    #[arg(long)]
+    all: bool,
+    /// Show no progress.
+    #[arg(long)]
+    quiet: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nothing more can be done if standard error is gone too.
+            output::print_error(&format!("partita-train: {error:#}\n")).ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Prepare { sources, out, no_audio, common } => {
+            let Common { kind, lang, json, strict, all, quiet } = common;
+            let options = prepare::Options { sources, out, kind, lang, no_audio, quiet };
+            let report = prepare::prepare(&options)?;
+            output::print_error(&output::bad_rows(&report.bad_rows, all))?;
+            if json {
+                print_json(&report)?;
+            } else {
+                print(&prepare::render(&report))?;
+            }
+            Ok(verdict(strict, &report.bad_rows))
+        }
+        Command::CheckData { sources, no_audio, common } => {
+            let Common { kind, lang, json, strict, all, quiet } = common;
+            let options = check::Options { sources, kind, lang, no_audio, all, quiet };
+            let report = check::check(&options)?;
+            if json {
+                print_json(&report)?;
+            } else {
+                print(&check::render(&report, all))?;
+            }
+            Ok(verdict(strict, &report.bad_rows))
+        }
+    }
+}
+
+fn verdict(strict: bool, bad: &[BadRow]) -> ExitCode {
+    if strict && !bad.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn print_json(report: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string(report).context("the report has no JSON form")?;
+    print(&(text + "\n"))
+}
+
+fn print(text: &str) -> Result<()> {
+    output::print(text).context("standard output: cannot write")
+}

@@ -1,9 +1,19 @@
 //! Audio files to 16 kHz mono, log-mel features, voice activity.
+//!
+//! - [`AudioReader`]: any common audio file or stream to 16 kHz mono, a block at a time;
+//! - [`mel::LogMel`]: Whisper's log-mel spectrogram;
+//! - [`vad::Segmenter`]: where somebody speaks, by [`vad::SileroVad`] or [`vad::EnergyGate`].
 
+mod container;
+pub mod decode;
 pub mod error;
+mod guard;
 pub mod mel;
+pub mod resample;
+pub mod vad;
 
+pub use decode::{AudioReader, read_all};
 pub use error::AudioError;
 
-/// Samples per second of everything behind [`AudioReader`](crate): 16 kHz, mono.
+/// Samples per second of all audio past [`AudioReader`]: 16 kHz, mono.
 pub const SAMPLE_RATE: u32 = 16_000;
