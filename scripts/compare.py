@@ -22,6 +22,7 @@ from engines import ROOT, Run
 
 LANGUAGES = ["de", "en", "es", "fr", "it", "nl", "ru"]
 PER_LANGUAGE = 300
+BATCH = 100  # clips a process
 SHORTEST, LONGEST = 1.0, 30.0
 LENGTHS = [5, 11, 30]
 VARIANTS = 3  # different recordings of each length
@@ -61,30 +62,32 @@ class Bench:
 
     def transcripts(self, engine: str, setting: str, lang: str) -> dict:
         """What an engine hears in the clips of a language, in their order, and what it cost."""
-        name = f"{engine}-{setting.replace(', ', '-')}-{lang}.json"
-        kept = self.args.out / name
+        kept = self.args.out / f"{engine}-{setting.replace(', ', '-')}-{lang}.json"
+        known = {}
+        if engine in self.args.reuse and kept.exists():
+            known = json.loads(kept.read_text(encoding="utf-8"))
         files = [clip["file"] for clip in self.lists[lang]]
-        if self.args.reuse and kept.exists():
-            found = json.loads(kept.read_text(encoding="utf-8"))
-            if found["list"] == self.mark:
-                return found
-        print(f"  {lang}: {engine}, {setting}, {len(files)} clips", file=sys.stderr, flush=True)
-        done = engines.run(self.command(engine, setting, lang, self.args.threads, files),
-                           threads=self.args.threads)
-        heard = {line["file"]: line for line in done.lines}
-        missing = [file for file in files if file not in heard]
-        if missing:
-            sys.exit(f"{engine}, {setting}: nothing printed for {missing[0]} and "
-                     f"{len(missing) - 1} others")
-        found = {
-            "list": self.mark,
-            "texts": [heard[file]["text"] for file in files],
-            "cpu": sum(heard[file]["cpu"] for file in files),
+        left = [file for file in files if file not in known]
+        while left:
+            batch, left = left[:BATCH], left[BATCH:]
+            print(f"  {lang}: {engine}, {setting}, {len(left) + len(batch)} clips to go",
+                  file=sys.stderr, flush=True)
+            done = engines.run(self.command(engine, setting, lang, self.args.threads, batch),
+                               threads=self.args.threads)
+            heard = {line["file"]: line for line in done.lines}
+            missing = [file for file in batch if file not in heard]
+            if missing:
+                sys.exit(f"{engine}, {setting}: nothing printed for {missing[0]} and "
+                         f"{len(missing) - 1} others")
+            known |= {file: {"text": heard[file]["text"], "cpu": heard[file]["cpu"],
+                             "peak_mb": done.peak_mb} for file in batch}
+            kept.write_text(json.dumps(known, ensure_ascii=False, indent=1), encoding="utf-8")
+        return {
+            "texts": [known[file]["text"] for file in files],
+            "cpu": sum(known[file]["cpu"] for file in files),
             "seconds": sum(float(clip["seconds"]) for clip in self.lists[lang]),
-            "peak_mb": done.peak_mb,
+            "peak_mb": max(known[file]["peak_mb"] for file in files),
         }
-        kept.write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
-        return found
 
 
 def chosen_pairs(args: argparse.Namespace) -> list[tuple[str, str]]:
@@ -137,7 +140,8 @@ def accuracy(bench: Bench, wanted: list[str]) -> dict:
     pairs = chosen_pairs(bench.args)
     for lang, chosen in bench.lists.items():
         references = [clip["transcript"] for clip in chosen]
-        row = {"clips": len(chosen), "wer": {}, "cpu": {}, "difference": {}}
+        row = {"clips": len(chosen), "wer": {}, "cpu": {}, "peak_mb": {},
+               "difference": {}}
         tallies = {}
         for engine in wanted:
             for setting in settings_of(engine, pairs):
@@ -147,6 +151,7 @@ def accuracy(bench: Bench, wanted: list[str]) -> dict:
                 row["words"] = int(tally[:, 1].sum())
                 row["wer"][f"{engine}, {setting}"] = percent(tally)
                 row["cpu"][f"{engine}, {setting}"] = found["cpu"] / found["seconds"]
+                row["peak_mb"][f"{engine}, {setting}"] = found["peak_mb"]
         for ours, theirs in pairs:
             if ("partita", ours) in tallies and ("faster-whisper", theirs) in tallies:
                 row["difference"][ours] = difference(
@@ -287,6 +292,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--partita", default=str(ROOT / "target" / "release" / "partita"))
     parser.add_argument("--model", help="CTranslate2 folder (default: the model store's)")
     parser.add_argument("--langs", nargs="+", default=LANGUAGES)
+    parser.add_argument("--clips", type=int, default=PER_LANGUAGE, help="at most, a language")
     parser.add_argument("--quick", action="store_true", help="20 clips a language, one repeat")
     parser.add_argument("--engines", nargs="+", default=["faster-whisper", "partita"],
                         choices=["faster-whisper", "partita"])
@@ -296,8 +302,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="for the error rates")
     parser.add_argument("--speed-threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=3, help="processes for each speed figure")
-    parser.add_argument("--reuse", action="store_true",
-                        help="take transcripts of an earlier run over the same list from --out")
+    parser.add_argument("--reuse", nargs="+", default=[],
+                        choices=["faster-whisper", "partita"],
+                        help="take what these left in --out before, and run only the rest")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "target" / "compare")
     return parser.parse_args()
 
@@ -311,7 +318,7 @@ def main() -> None:
         sys.exit(f"{args.partita} is missing: cargo build --release -p partita")
     args.model = args.model or engines.whisper_folder(args.partita)
     args.out.mkdir(parents=True, exist_ok=True)
-    count = 20 if args.quick else PER_LANGUAGE
+    count = 20 if args.quick else args.clips
     args.repeats = 1 if args.quick else args.repeats
     lists = {lang: clips(args.data, lang, count) for lang in args.langs}
     bench = Bench(args, lists)
