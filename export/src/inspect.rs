@@ -16,7 +16,7 @@ pub fn text(file: &WeightFile, tensors: bool) -> String {
     let mut out = String::new();
     let total = file.summary().total;
     let line = |out: &mut String, name: &str, value: &str| {
-        let _ = writeln!(out, "  {name:<12}{value}");
+        let _ = writeln!(out, "  {name:<13}{value}");
     };
     let _ = writeln!(out, "{}", escaped(&file.path().display().to_string()));
     line(&mut out, "format", &file.format().to_string());
@@ -24,9 +24,8 @@ pub fn text(file: &WeightFile, tensors: bool) -> String {
     line(&mut out, "parameters", &grouped(total.parameters));
     line(&mut out, "bytes", &format!("{} ({})", grouped(total.bytes), rounded(total.bytes)));
     if file.undecodable() > 0 {
-        let text =
-            format!("{} tensors are of types that Partita cannot decode", file.undecodable());
-        line(&mut out, "note", &text);
+        let text = format!("{} tensors, of types that are only listed", file.undecodable());
+        line(&mut out, "undecodable", &text);
     }
 
     if !file.metadata().is_empty() {

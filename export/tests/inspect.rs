@@ -31,11 +31,11 @@ fn text_shows_metadata_sizes_and_tensors() {
     for line in [
         "format GGUF v3",
         "tensors 20",
-        "note 2 tensors are of types that Partita cannot decode",
+        "undecodable 2 tensors, of types that are only listed",
         "golden.float32 0.000001",
         "golden.ints [40 i32] -20, -19, -18, -17, -16, -15, -14, -13, …",
         r#"golden.strings [5 strings] "", "a", "Grüße", "世界", "\t""#,
-        "Q4_K 1 768 432 4.50 5.9 %",
+        "Q4_K 1 768 432 4.50 8.5 %",
         "tensor.Q8_0 Q8_0 [3, 64] 204",
         "tensor.I32 I32 [2, 3, 1, 2] 48",
     ] {
