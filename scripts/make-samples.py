@@ -97,7 +97,8 @@ def finish(audio: np.ndarray) -> np.ndarray:
 def main() -> None:
     here = pathlib.Path(__file__).resolve().parent.parent / "assets" / "samples"
     args = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    args.add_argument("--voices", type=pathlib.Path, required=True, help="folder of kokoro-js's *.bin")
+    args.add_argument("--voices", type=pathlib.Path, required=True,
+                      help="folder of kokoro-js's *.bin")
     args.add_argument("--out", type=pathlib.Path, default=here, help="folder of samples.json")
     args.add_argument("--only", nargs="*", help="make only these files")
     args = args.parse_args()

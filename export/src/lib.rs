@@ -1,1 +1,5 @@
 //! Inspects, quantizes and exports the models of Partita.
+//!
+//! What the program `partita-export` does is here; `main.rs` only reads its command line.
+
+pub mod inspect;

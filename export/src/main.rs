@@ -1,2 +1,82 @@
-//! Inspects, quantizes and exports the models of Partita.
-fn main() {}
+//! The command line of `partita-export`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use partita_export::inspect;
+use partita_model::files::WeightFile;
+
+/// Looks into, quantizes and exports the models of Partita.
+#[derive(Debug, Parser)]
+#[command(name = "partita-export", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows what a weight file holds: metadata, tensors, sizes by type.
+    ///
+    /// Reads GGUF (2, 3), safetensors (a file, or a folder of shards) and CTranslate2's model.bin,
+    /// told apart by their content. Only the header is read and checked; shapes are in PyTorch
+    /// order. A file that cannot be read is named on standard error, the others are still shown,
+    /// and the exit status is 1.
+    #[command(after_help = "Examples:\n  \
+        partita-export inspect model.gguf\n  \
+        partita-export inspect --tensors model.safetensors | less\n  \
+        partita-export inspect --json --tensors model.bin | jq '.tensors[].name'")]
+    Inspect {
+        /// Files, or folders that hold model.safetensors, its index, or model.bin
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Print one JSON object per file and line; long arrays are cut as in the text
+        #[arg(long)]
+        json: bool,
+        /// List every tensor with its type, shape and size
+        #[arg(long)]
+        tensors: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let Command::Inspect { files, json, tensors } = Arguments::parse().command;
+    let mut status = ExitCode::SUCCESS;
+    for (i, file) in files.iter().enumerate() {
+        let shown = match report(file, json, tensors) {
+            Ok(report) => print(&report, i > 0 && !json),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = shown {
+            // A reader that has seen enough (`| head`) is no error.
+            if error.downcast_ref::<io::Error>().map(io::Error::kind)
+                == Some(io::ErrorKind::BrokenPipe)
+            {
+                return status;
+            }
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            status = ExitCode::FAILURE;
+        }
+    }
+    status
+}
+
+fn report(path: &Path, json: bool, tensors: bool) -> anyhow::Result<String> {
+    let file = WeightFile::open(path)?;
+    Ok(if json {
+        format!("{}\n", inspect::json(&file, tensors))
+    } else {
+        inspect::text(&file, tensors)
+    })
+}
+
+fn print(report: &str, apart: bool) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if apart {
+        out.write_all(b"\n")?;
+    }
+    out.write_all(report.as_bytes())?;
+    Ok(out.flush()?)
+}

@@ -1,6 +1,8 @@
 //! Files of independent writers are read exactly, and what we write reads back the same.
 //! `files/make_golden.py` made the files and the expected numbers.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -40,7 +40,7 @@ pub(super) fn span(kind: TensorKind, shape: &[usize]) -> Result<Option<u64>, Str
         .map(|product| if shape.contains(&0) { 0 } else { product as u64 })
         .ok_or_else(|| format!("shape {shape:?} overflows"))?;
     let Some((block, bytes)) = kind.block() else { return Ok(None) };
-    if elements % block != 0 {
+    if !elements.is_multiple_of(block) {
         let name = kind.name();
         return Err(format!("{elements} elements are not whole blocks of {block} ({name})"));
     }

@@ -251,9 +251,7 @@ impl WeightFile {
             let index = self.find(name)?;
             let (tensor, part) = (self.tensors.get(index)?, self.part(index)?);
             let end = usize::try_from(tensor.offset.checked_add(tensor.bytes)?).ok()?;
-            // A tensor without elements may be declared past the end.
-            let bytes = part.map.get(tensor.offset as usize..end).unwrap_or_default();
-            Some((tensor, bytes))
+            Some((tensor, part.map.get(tensor.offset as usize..end)?))
         };
         found()
             .ok_or_else(|| FileError::MissingTensor { path: self.path.clone(), name: shown(name) })

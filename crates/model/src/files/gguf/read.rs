@@ -169,13 +169,16 @@ fn tensor(cursor: &mut Cursor) -> Result<TensorInfo, Fault> {
     }
     let mut shape = Vec::with_capacity(dims as usize);
     for _ in 0..dims {
-        let dim = cursor.u64("dimension")?;
-        shape.push(usize::try_from(dim).map_err(|_| fault(format!("dimension {dim}")))?);
+        // No known file has empty tensors, and candle cannot hold them.
+        match usize::try_from(cursor.u64("dimension")?) {
+            Ok(dim) if dim > 0 => shape.push(dim),
+            _ => return Err(fault("a dimension is 0 or beyond all memory".to_owned())),
+        }
     }
     let kind = TensorKind::from_ggml(cursor.u32("tensor type")?);
     let offset = cursor.u64("tensor offset")?;
     if let (Some((block, _)), row) = (kind.block(), shape.first().copied().unwrap_or(1) as u64)
-        && row % block != 0
+        && !row.is_multiple_of(block)
     {
         let name = kind.name();
         return Err(fault(format!("rows of {row} are not whole blocks of {block} ({name})")));
@@ -199,13 +202,13 @@ fn alignment(metadata: &BTreeMap<String, Value>) -> Result<u64, Fault> {
 fn locate(tensors: &mut [TensorInfo], start: u64, alignment: u64, end: u64) -> Result<(), Fault> {
     for tensor in tensors.iter_mut() {
         let name = || shown(&tensor.name);
-        if tensor.offset % alignment != 0 {
+        if !tensor.offset.is_multiple_of(alignment) {
             let reason = format!("offset {} is not a multiple of {alignment}", tensor.offset);
             return Err(Fault::new(start, format!("tensor `{}`: {reason}", name())));
         }
         let place = start.checked_add(tensor.offset);
         let inside = place.and_then(|p| p.checked_add(tensor.bytes)).is_some_and(|p| p <= end);
-        let (Some(place), true) = (place, inside || tensor.bytes == 0) else {
+        let (Some(place), true) = (place, inside) else {
             let left = end.saturating_sub(start.saturating_add(tensor.offset));
             let reason = format!(
                 "tensor `{}`: needs {} bytes at offset {} of the data, {left} left",

@@ -183,12 +183,15 @@ fn check(path: &Path, spec: &TensorSpec) -> Result<u64, FileError> {
     if spec.shape.len() > MOST_DIMS {
         return Err(fault(format!("{} dimensions, more than {MOST_DIMS}", spec.shape.len())));
     }
+    if spec.shape.contains(&0) {
+        return Err(fault("a dimension is 0".to_owned()));
+    }
     let kind = spec.kind.name();
     let (Some(_), Some((block, _))) = (spec.kind.ggml(), spec.kind.block()) else {
         return Err(fault(format!("{kind} cannot be written to GGUF")));
     };
     let row = spec.shape.last().copied().unwrap_or(1) as u64;
-    if row % block != 0 {
+    if !row.is_multiple_of(block) {
         return Err(fault(format!("rows of {row} are not whole blocks of {block} ({kind})")));
     }
     span(spec.kind, &spec.shape).map_err(fault)?.ok_or_else(|| fault(format!("unknown {kind}")))
