@@ -1,6 +1,15 @@
 //! Captions, dictation, transcription and translation on your own machine.
 //!
 //! The library half of the `partita` program: what its window and its command line share.
+//!
+//! - [`store`]: the models that are here or can be fetched;
+//! - [`engines`]: engines opened from the store;
+//! - [`output`]: transcripts as text, subtitles, JSON;
+//! - [`machine`]: what a run cost;
+//! - [`cli`]: the command line.
 
 pub mod cli;
+pub mod engines;
+pub mod machine;
+pub mod output;
 pub mod store;

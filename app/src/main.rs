@@ -1,2 +1,7 @@
-//! Captions, dictation, transcription and translation on your own machine.
-fn main() {}
+//! The `partita` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    partita::cli::main()
+}

@@ -1,3 +1,71 @@
 //! The command line: one module a command.
 
+mod bench;
+mod engine_args;
 pub mod models;
+mod transcribe;
+
+use crate::engines::WhisperImport;
+use clap::{ArgAction, Parser, Subcommand};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Speech to text, and to English, on this machine: no audio leaves it.
+#[derive(Debug, Parser)]
+#[command(name = "partita", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more of what is done (twice: still more)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write down, and translate, what is said in recordings
+    Transcribe(transcribe::TranscribeArgs),
+    /// Measure speed and memory on this machine
+    Bench(bench::BenchArgs),
+    /// List, fetch, check and remove models
+    Models(models::ModelsArgs),
+}
+
+/// Runs the program on the process's arguments; the exit code is 0 only if all went well.
+pub fn main() -> ExitCode {
+    restore_broken_pipe();
+    let cli = Cli::parse();
+    let level = ["warn,symphonia=error,ort=error", "info", "debug"];
+    let level = level.get(usize::from(cli.verbose)).unwrap_or(&"trace");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+    let result = match cli.command {
+        Command::Transcribe(args) => transcribe::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Models(args) => models::run_with(args, Some(&WhisperImport::default())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends the program quietly when whoever reads its output goes away (`partita … | head`).
+fn restore_broken_pipe() {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{SigHandler, Signal, signal};
+        // SAFETY: the default handler runs no code of ours; no thread has started yet.
+        if let Err(error) = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) } {
+            tracing::debug!(%error, "SIGPIPE stays ignored");
+        }
+    }
+}

@@ -107,7 +107,7 @@ fn contiguous<'a>(storage: &'a mut CpuStorage, layout: &Layout, name: &str) -> R
 }
 
 /// Runs `work` on chunks of whole rows, on several threads where there is enough to do.
-fn for_rows(data: &mut [f32], width: usize, work: impl Fn(&mut [f32]) + Sync) {
+fn for_rows(data: &mut [f32], width: usize, work: impl Fn(&mut [f32]) + Send + Sync) {
     if width == 0 {
         return;
     }

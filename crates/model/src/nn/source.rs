@@ -18,16 +18,11 @@ pub trait WeightSource {
     /// When it is missing or has another shape.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError>;
 
-    /// A linear layer with weight `[outputs, inputs]`.
+    /// A linear layer with weight of shape `(outputs, inputs)`.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
-    fn linear(
-        &self,
-        name: &str,
-        (outputs, inputs): (usize, usize),
-        bias: bool,
-    ) -> Result<Linear, ModelError>;
+    fn linear(&self, name: &str, shape: (usize, usize), bias: bool) -> Result<Linear, ModelError>;
 
     /// Layer normalisation of this width.
     ///

@@ -7,7 +7,7 @@ use crate::nn::{
     split_heads,
 };
 use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{D, DType, Device, Module, Result, Tensor};
+use candle_core::{D, DType, Device, Module, Tensor};
 use std::sync::Arc;
 
 /// Tokens to hidden states and logits, looking at the encoder's output.
@@ -83,7 +83,7 @@ impl DecoderState {
     ///
     /// # Errors
     /// When an index is not smaller than the batch.
-    pub fn select(&mut self, rows: &[u32], device: &Device) -> Result<()> {
+    pub fn select(&mut self, rows: &[u32], device: &Device) -> candle_core::Result<()> {
         let rows = Tensor::new(rows, device)?;
         self.own.iter_mut().try_for_each(|cache| cache.select(&rows))
     }
@@ -126,7 +126,7 @@ impl Layer {
         mask: Option<&Tensor>,
         cache: &mut KvCache,
         (audio_keys, audio_values): &(Tensor, Tensor),
-    ) -> Result<Tensor> {
+    ) -> candle_core::Result<Tensor> {
         let y = self.own.norm.forward(x)?;
         let q = split_heads(&self.own.query.forward(&y)?, self.heads)?;
         let k = split_heads(&self.own.key.forward(&y)?, self.heads)?;
@@ -172,13 +172,13 @@ impl Decoder {
     ///
     /// # Errors
     /// When the width differs from the decoder's.
-    pub fn start(&self, audio: &Tensor) -> Result<DecoderState> {
+    pub fn start(&self, audio: &Tensor) -> candle_core::Result<DecoderState> {
         let keys_and_values = |layer: &Layer| {
             let keys = split_heads(&layer.cross.key.forward(audio)?, layer.heads)?;
             let values = split_heads(&layer.cross.value.forward(audio)?, layer.heads)?;
             Ok((keys, values))
         };
-        let cross = self.layers.iter().map(keys_and_values).collect::<Result<_>>()?;
+        let cross = self.layers.iter().map(keys_and_values).collect::<candle_core::Result<_>>()?;
         Ok(DecoderState { own: vec![KvCache::default(); self.layers.len()], cross: Arc::new(cross) })
     }
 
@@ -187,7 +187,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When the rows are uneven, a token is unknown, or more positions are needed than there are.
-    pub fn forward(&self, tokens: &[u32], batch: usize, state: &mut DecoderState) -> Result<Tensor> {
+    pub fn forward(&self, tokens: &[u32], batch: usize, state: &mut DecoderState) -> candle_core::Result<Tensor> {
         let past = state.len();
         let time = tokens.len() / batch.max(1);
         let tokens = Tensor::from_slice(tokens, (batch, time), &self.device)?;
@@ -208,7 +208,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When `at` is beyond the states.
-    pub fn logits(&self, hidden: &Tensor, at: usize) -> Result<Vec<Vec<f32>>> {
+    pub fn logits(&self, hidden: &Tensor, at: usize) -> candle_core::Result<Vec<Vec<f32>>> {
         let last = hidden.narrow(1, at, 1)?.squeeze(1)?.contiguous()?;
         let logits = self.output.forward(&last)?;
         logits.narrow(D::Minus1, 0, self.vocabulary)?.to_vec2()
@@ -216,7 +216,7 @@ impl Decoder {
 }
 
 /// `[time, past + time]`: 0 where a position may look, -inf where it lies ahead.
-fn causal_mask(time: usize, past: usize, device: &Device) -> Result<Tensor> {
+fn causal_mask(time: usize, past: usize, device: &Device) -> candle_core::Result<Tensor> {
     let row = |i: usize| {
         (0..past + time).map(move |j| if j > past + i { f32::NEG_INFINITY } else { 0.0 })
     };

@@ -6,7 +6,7 @@ use crate::nn::{
     Activation, Conv1d, LayerNorm, Linear, Mode, WeightSource, attend, gelu, merge_heads,
     split_heads,
 };
-use candle_core::{Result, Tensor};
+use candle_core::{Tensor};
 
 /// Log-mel frames to vectors: two convolutions, then pre-norm Transformer layers with full
 /// attention.
@@ -61,7 +61,7 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let y = self.attention_norm.forward(x)?;
         let q = split_heads(&self.query.forward(&y)?, self.heads)?;
         let k = split_heads(&self.key.forward(&y)?, self.heads)?;
@@ -97,7 +97,7 @@ impl Encoder {
     ///
     /// # Errors
     /// When there are more frames than that, or other bins.
-    pub fn forward(&self, mel: &Tensor) -> Result<Tensor> {
+    pub fn forward(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
         let x = gelu(self.conv1.forward(mel)?, self.mode)?;
         let x = gelu(self.conv2.forward(&x)?, self.mode)?;
         let x = x.transpose(1, 2)?;

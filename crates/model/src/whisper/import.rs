@@ -3,7 +3,8 @@
 use super::config::WhisperConfig;
 use super::tokens::WhisperTokens;
 use crate::error::ModelError;
-use crate::files::{Array, FileError, GgufWriter, TensorKind, TensorSpec, Value, WeightFile};
+use crate::files::gguf::{GgufWriter, TensorSpec};
+use crate::files::{Array, FileError, TensorKind, Value, WeightFile};
 use crate::nn::ProcessorLevel;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};

@@ -1,0 +1,166 @@
+//! `partita bench`.
+
+use super::engine_args::EngineArgs;
+use crate::machine;
+use anyhow::{Context, bail};
+use clap::Args;
+use partita_audio::{AudioReader, SAMPLE_RATE, read_all};
+use partita_model::engine::Request;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Arguments of `partita bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Recording of speech to use, 30 s or more; the built-in clips when not given
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// Runs of each length; the median is shown
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    runs: u16,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Speech that we made ourselves, 45 s together.
+const CLIPS: [(&str, &[u8]); 7] = [
+    ("en-train.flac", include_bytes!("../../../assets/samples/en-train.flac")),
+    ("de-soup.flac", include_bytes!("../../../assets/samples/de-soup.flac")),
+    ("es-garden.flac", include_bytes!("../../../assets/samples/es-garden.flac")),
+    ("fr-meeting.flac", include_bytes!("../../../assets/samples/fr-meeting.flac")),
+    ("it-museum.flac", include_bytes!("../../../assets/samples/it-museum.flac")),
+    ("pt-piano.flac", include_bytes!("../../../assets/samples/pt-piano.flac")),
+    ("zh-mountains.flac", include_bytes!("../../../assets/samples/zh-mountains.flac")),
+];
+
+/// Lengths that are measured, in seconds.
+const LENGTHS: [usize; 3] = [5, 11, 30];
+
+/// What one length took, medians.
+struct Row {
+    seconds: usize,
+    wall: f64,
+    cpu: Option<f64>,
+    tokens: usize,
+}
+
+/// Runs `partita bench`: greedy, no second attempts, no voice activity.
+///
+/// # Errors
+/// When the engine or the recording cannot be used.
+pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    let threads = args.engine.set_threads();
+    let audio = audio(args)?;
+    let started = Instant::now();
+    let (mut engine, options) = args.engine.open()?;
+    let load = started.elapsed().as_secs_f64();
+
+    let request = Request { fallback: false, silence_guard: false, ..args.engine.request() };
+    let mut rows = Vec::new();
+    for seconds in LENGTHS {
+        let samples = &audio[..(seconds * SAMPLE_RATE as usize).min(audio.len())];
+        // The first run packs weights and fills caches.
+        let mut tokens = engine.transcribe(samples, &request)?.text.tokens;
+        let mut walls = Vec::new();
+        let mut cpus = Vec::new();
+        for _ in 0..args.runs {
+            let (wall, cpu) = (Instant::now(), machine::cpu_seconds());
+            tokens = engine.transcribe(samples, &request)?.text.tokens;
+            walls.push(wall.elapsed().as_secs_f64());
+            cpus.extend(machine::cpu_seconds().zip(cpu).map(|(now, then)| now - then));
+        }
+        let cpu = (!cpus.is_empty()).then(|| median(&mut cpus));
+        rows.push(Row { seconds, wall: median(&mut walls), cpu, tokens });
+    }
+
+    let (processor, features) = machine::processor();
+    let memory = machine::peak_memory_mib();
+    let report = json!({
+        "engine": engine.capabilities().engine,
+        "model": options.model,
+        "quantization": options.quantization.name(),
+        "padding": format!("{:?}", options.padding).to_lowercase(),
+        "device": format!("{:?}", options.device).to_lowercase(),
+        "threads": threads,
+        "processor": processor,
+        "features": features,
+        "load_seconds": load,
+        "peak_memory_mib": memory,
+        "runs": args.runs,
+        "lengths": rows.iter().map(row_value).collect::<Vec<_>>(),
+    });
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{report}")?;
+        return Ok(());
+    }
+    let features = features.join(" ");
+    writeln!(out, "processor     {processor} ({features})")?;
+    writeln!(
+        out,
+        "engine        {}, {} {}, {}, {threads} threads, {} encoder",
+        engine.capabilities().engine,
+        options.model,
+        options.quantization.name(),
+        report["device"].as_str().unwrap_or_default(),
+        report["padding"].as_str().unwrap_or_default(),
+    )?;
+    writeln!(out, "load          {load:.2} s")?;
+    if let Some(memory) = memory {
+        writeln!(out, "peak memory   {memory:.0} MiB")?;
+    }
+    writeln!(out, "\naudio s   wall s    CPU s   real-time factor   tokens   tokens/s")?;
+    for row in &rows {
+        let cpu = row.cpu.map_or("-".to_owned(), |cpu| format!("{cpu:.3}"));
+        writeln!(
+            out,
+            "{:>7}   {:>6.3}   {cpu:>6}   {:>16.3}   {:>6}   {:>8.1}",
+            row.seconds,
+            row.wall,
+            row.wall / row.seconds as f64,
+            row.tokens,
+            row.tokens as f64 / row.wall
+        )?;
+    }
+    Ok(())
+}
+
+fn row_value(row: &Row) -> Value {
+    json!({
+        "seconds": row.seconds,
+        "wall_seconds": row.wall,
+        "cpu_seconds": row.cpu,
+        "real_time_factor": row.wall / row.seconds as f64,
+        "tokens": row.tokens,
+        "tokens_per_second": row.tokens as f64 / row.wall,
+    })
+}
+
+/// At least as much speech as the longest length.
+fn audio(args: &BenchArgs) -> anyhow::Result<Vec<f32>> {
+    let longest = LENGTHS.iter().max().copied().unwrap_or(0) * SAMPLE_RATE as usize;
+    if let Some(file) = &args.file {
+        let samples = read_all(file)?;
+        if samples.len() < longest {
+            bail!("{}: shorter than {} s", file.display(), longest / SAMPLE_RATE as usize);
+        }
+        return Ok(samples);
+    }
+    let mut samples = Vec::new();
+    for (name, bytes) in CLIPS {
+        let reader = AudioReader::from_stream(Box::new(bytes), name)?;
+        for block in reader {
+            samples.extend(block.with_context(|| format!("built-in clip {name}"))?);
+        }
+    }
+    Ok(samples)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,131 @@
+//! Options that every command with an engine has.
+
+use crate::engines::{self, EngineChoice, Options};
+use anyhow::{Context, bail};
+use candle_core::Device;
+use clap::{Args, ValueEnum};
+use partita_model::engine::{Engine, Request};
+use partita_model::whisper::{Padding, Quantization};
+
+/// Options of engines and decoding.
+#[derive(Debug, Clone, Args)]
+pub struct EngineArgs {
+    /// Engine to use
+    #[arg(long, value_enum, default_value_t = EngineName::Auto)]
+    engine: EngineName,
+    /// Model of the store to use
+    #[arg(long, default_value = "whisper-base")]
+    model: String,
+    /// Language spoken (`de`, `en`, …), or `auto`
+    #[arg(long, default_value = "auto")]
+    lang: String,
+    /// Language to translate into, beside the transcript
+    #[arg(long, value_name = "LANG")]
+    translate: Option<String>,
+    /// `cpu`, `cuda:N` or `metal`
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Threads; all cores when not given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Type that weights are stored in: q8_0, q6_k, q4_k, f16, f32 (chosen for this processor
+    /// when not given)
+    #[arg(long, value_parser = quantization)]
+    quant: Option<Quantization>,
+    /// Hypotheses kept side by side; 1 is greedy
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    beam: u8,
+    /// Do not decode again what looks wrong
+    #[arg(long)]
+    no_fallback: bool,
+    /// Do not write times within a window
+    #[arg(long)]
+    no_timestamps: bool,
+    /// Read every window as 30 s, silence added, as the model was trained
+    #[arg(long, conflicts_with = "unpadded")]
+    padded: bool,
+    /// Read only the audio that is there (the default)
+    #[arg(long)]
+    unpadded: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EngineName {
+    /// The best one that is installed
+    Auto,
+    /// Encoder, adapter and small language model
+    SpeechLlm,
+    /// Whisper
+    Whisper,
+}
+
+fn quantization(name: &str) -> Result<Quantization, String> {
+    let names = Quantization::ALL.map(|kind| kind.name().to_lowercase()).join(", ");
+    Quantization::from_name(name).ok_or_else(|| format!("known are {names}"))
+}
+
+fn device(name: &str) -> anyhow::Result<Device> {
+    match name.split_once(':').unwrap_or((name, "0")) {
+        ("cpu", "0") => Ok(Device::Cpu),
+        ("cuda", index) => {
+            let index = index.parse().with_context(|| format!("`{name}` is no device"))?;
+            Device::new_cuda(index).with_context(|| format!("cannot use device {name}"))
+        }
+        ("metal", "0") => Device::new_metal(0).context("cannot use device metal"),
+        _ => bail!("`{name}` is no device: use cpu, cuda:N or metal"),
+    }
+}
+
+impl EngineArgs {
+    /// Sets the threads of all pools. To be called before anything is computed.
+    pub fn set_threads(&self) -> usize {
+        let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let count = self.threads.map_or(all, usize::from);
+        // SAFETY: commands call this first; no other thread of this process is running yet.
+        unsafe {
+            std::env::set_var("RAYON_NUM_THREADS", count.to_string());
+            std::env::set_var("CANDLE_NUM_THREADS", count.to_string());
+        }
+        count
+    }
+
+    /// Where to load the engine from and how.
+    ///
+    /// # Errors
+    /// When the device is not known or not there.
+    pub fn options(&self) -> anyhow::Result<Options> {
+        let engine = match self.engine {
+            EngineName::Auto | EngineName::Whisper => EngineChoice::Whisper,
+            EngineName::SpeechLlm => bail!("engine speech-llm: there is no trained model for it yet"),
+        };
+        Ok(Options {
+            engine,
+            model: self.model.clone(),
+            quantization: self.quant.unwrap_or_else(Quantization::for_this_machine),
+            padding: if self.padded { Padding::Full } else { Padding::Natural },
+            device: device(&self.device)?,
+        })
+    }
+
+    /// Opens the engine.
+    ///
+    /// # Errors
+    /// When its model is not installed or cannot be used.
+    pub fn open(&self) -> anyhow::Result<(Box<dyn Engine>, Options)> {
+        let options = self.options()?;
+        let engine = engines::open(&options)?;
+        Ok((engine, options))
+    }
+
+    /// What to ask of the engine.
+    pub fn request(&self) -> Request {
+        Request {
+            language: (self.lang != "auto").then(|| self.lang.to_lowercase()),
+            translate: self.translate.as_ref().map(|target| target.to_lowercase()),
+            timestamps: !self.no_timestamps,
+            beam: self.beam.into(),
+            fallback: !self.no_fallback,
+            silence_guard: !self.no_fallback,
+        }
+    }
+}

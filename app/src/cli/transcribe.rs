@@ -1,0 +1,253 @@
+//! `partita transcribe`.
+
+use super::engine_args::EngineArgs;
+use crate::machine;
+use crate::output::{Document, Format, render, value};
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use partita_audio::vad::{Segmenter, VadOptions};
+use partita_audio::{AudioReader, SAMPLE_RATE};
+use partita_model::engine::Engine;
+use partita_model::longform::{Cutting, LongForm};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Arguments of `partita transcribe`.
+#[derive(Debug, Args)]
+pub struct TranscribeArgs {
+    /// Recordings; `-` is standard input, and patterns such as `talks/*.mp3` are expanded
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// Form of the results
+    #[arg(long, value_enum, default_value_t = Format::Txt)]
+    format: Format,
+    /// Write one file a recording into this folder instead of to standard output
+    #[arg(short, long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+    /// One JSON object a recording, on one line
+    #[arg(long, conflicts_with_all = ["format", "output"])]
+    json: bool,
+    /// Read everything, not only where somebody speaks
+    #[arg(long)]
+    no_vad: bool,
+    /// Print results and errors only
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// What was done and what it took.
+#[derive(Debug, Default)]
+struct Totals {
+    files: usize,
+    audio: f64,
+    elapsed: f64,
+}
+
+/// Runs `partita transcribe`: a file that fails is reported, and the others go on.
+///
+/// # Errors
+/// When the engine cannot be opened, or any file failed.
+pub fn run(args: &TranscribeArgs) -> anyhow::Result<()> {
+    args.engine.set_threads();
+    let files = expand(&args.files)?;
+    if let Some(folder) = &args.output {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    let (mut engine, options) = args.engine.open()?;
+    check_languages(&args.engine, engine.as_ref())?;
+    tracing::info!(?options, "engine is ready");
+
+    let mut totals = Totals::default();
+    let mut failed = 0;
+    for file in &files {
+        let started = Instant::now();
+        let cpu = machine::cpu_seconds();
+        match transcribe(file, args, engine.as_mut()) {
+            Ok(document) => {
+                let elapsed = started.elapsed().as_secs_f64();
+                let cpu = machine::cpu_seconds().zip(cpu).map(|(now, then)| now - then);
+                totals.files += 1;
+                totals.audio += document.seconds;
+                totals.elapsed += elapsed;
+                present(&document, args, files.len() > 1, elapsed, cpu)?;
+            }
+            Err(error) => {
+                failed += 1;
+                eprintln!("error: {error:#}");
+            }
+        }
+    }
+    if !args.quiet && totals.audio > 0.0 {
+        let Totals { files, audio, elapsed } = totals;
+        let plural = if files == 1 { "" } else { "s" };
+        eprintln!(
+            "{files} recording{plural}: {audio:.1} s of audio in {elapsed:.1} s, real-time factor {:.3}",
+            elapsed / audio
+        );
+    }
+    match failed {
+        0 => Ok(()),
+        _ => bail!("{failed} of {} recordings failed", files.len()),
+    }
+}
+
+/// Patterns become the files that fit them; names stay as they are, there or not.
+fn expand(names: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut files = Vec::new();
+    for name in names {
+        if name == "-" || Path::new(name).exists() || !name.contains(['*', '?', '[']) {
+            files.push(name.clone());
+            continue;
+        }
+        let pattern = glob::glob(name).with_context(|| format!("{name}: not a pattern"))?;
+        let before = files.len();
+        for path in pattern {
+            files.push(path?.to_string_lossy().into_owned());
+        }
+        if files.len() == before {
+            bail!("{name}: no file fits this pattern");
+        }
+    }
+    Ok(files)
+}
+
+/// Says before any audio is read that a language is not there.
+fn check_languages(args: &EngineArgs, engine: &dyn Engine) -> anyhow::Result<()> {
+    let request = args.request();
+    let can = engine.capabilities();
+    let checks = [
+        (&request.language, &can.languages, "understand"),
+        (&request.translate, &can.translation_targets, "translate into"),
+    ];
+    for (wanted, known, verb) in checks {
+        if let Some(code) = wanted
+            && !known.contains(code)
+        {
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            bail!("the {} engine does not {verb} `{code}`; it does: {known}", can.engine);
+        }
+    }
+    Ok(())
+}
+
+fn transcribe(
+    file: &str,
+    args: &TranscribeArgs,
+    engine: &mut dyn Engine,
+) -> anyhow::Result<Document> {
+    let mut reader = match file {
+        "-" => AudioReader::from_stream(Box::new(std::io::stdin()), "standard input")?,
+        _ => AudioReader::open(Path::new(file))?,
+    };
+    let cutting = match args.no_vad {
+        true => Cutting::Length,
+        false => {
+            let detector = crate::engines::voice_activity();
+            Cutting::Voice(Box::new(Segmenter::new(detector, VadOptions::default())))
+        }
+    };
+    let bar = progress(&reader, args, file);
+    let request = args.engine.request();
+    let target = request.translate.clone();
+    let mut document = Document { file: file.to_owned(), target, ..Document::default() };
+    let mut long_form = LongForm::new(engine, request, cutting);
+    let mut samples = 0;
+    while let Some(block) = reader.next_block()? {
+        samples += block.len() as u64;
+        document.utterances.extend(long_form.push(&block).with_context(|| file.to_owned())?);
+        bar.set_position(samples / u64::from(SAMPLE_RATE));
+    }
+    document.utterances.extend(long_form.finish().with_context(|| file.to_owned())?);
+    document.seconds = samples as f64 / f64::from(SAMPLE_RATE);
+    bar.finish_and_clear();
+    if reader.truncated() {
+        eprintln!("warning: {file}: cut off; the audio before that was read");
+    }
+    if reader.repaired_samples() > 0 {
+        let count = reader.repaired_samples();
+        eprintln!("warning: {file}: {count} samples that are no numbers were read as silence");
+    }
+    Ok(document)
+}
+
+/// A bar for long recordings on a terminal.
+fn progress(reader: &AudioReader, args: &TranscribeArgs, file: &str) -> ProgressBar {
+    const LONG: f64 = 30.0;
+    if args.quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = match reader.duration() {
+        Some(seconds) if seconds < LONG => return ProgressBar::hidden(),
+        Some(seconds) => ProgressBar::new(seconds as u64),
+        None => ProgressBar::no_length(),
+    };
+    let template = "{msg} [{bar:30}] {pos}/{len} s of audio, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message(file.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Prints one result, or writes it to its file.
+fn present(
+    document: &Document,
+    args: &TranscribeArgs,
+    several: bool,
+    elapsed: f64,
+    cpu: Option<f64>,
+) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let mut value = value(document);
+        value["elapsed"] = elapsed.into();
+        value["cpu"] = cpu.into();
+        value["tokens"] = document.tokens().into();
+        writeln!(out, "{value}")?;
+        return Ok(());
+    }
+    let rendered = render(document, args.format);
+    if let Some(folder) = &args.output {
+        let name = match document.file.as_str() {
+            "-" => Path::new("standard-input"),
+            file => Path::new(file),
+        };
+        let name = name.file_name().with_context(|| format!("{}: no file name", document.file))?;
+        let mut path = folder.join(name).into_os_string();
+        path.push(".");
+        path.push(args.format.extension());
+        write_whole(folder, Path::new(&path), &rendered)?;
+    } else {
+        if several && args.format == Format::Txt && !args.quiet {
+            let language = document.language().unwrap_or("no speech");
+            let factor = elapsed / document.seconds.max(0.001);
+            writeln!(
+                out,
+                "{} ({language}, {:.1} s, real-time factor {factor:.3})",
+                document.file, document.seconds
+            )?;
+        }
+        out.write_all(rendered.as_bytes())?;
+        if several && args.format == Format::Txt && !args.quiet {
+            writeln!(out)?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes a file that appears whole or not at all.
+fn write_whole(folder: &Path, path: &Path, content: &str) -> anyhow::Result<()> {
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(content.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map(drop).map_err(|error| error.error)
+    };
+    write().with_context(|| format!("{}: not written", path.display()))
+}

@@ -1,0 +1,106 @@
+//! Engines, and what they need, opened from the store.
+
+use crate::store::{Import, Progress, Silent, Store, StoreError};
+use anyhow::Context;
+use candle_core::Device;
+use partita_audio::vad::{EnergyGate, SileroVad, VoiceActivity};
+use partita_model::engine::Engine;
+use partita_model::whisper::{Padding, Quantization, Whisper, import};
+use std::path::Path;
+
+/// Which engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// Whisper.
+    Whisper,
+}
+
+/// Which engine, from which model, held how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The engine.
+    pub engine: EngineChoice,
+    /// Name of its model in the store.
+    pub model: String,
+    /// Type of its matrices on disk.
+    pub quantization: Quantization,
+    /// How much audio the encoder reads.
+    pub padding: Padding,
+    /// Where it runs.
+    pub device: Device,
+}
+
+/// Turns Whisper weights of others into the quantized file that [`Whisper`] loads.
+#[derive(Debug, Clone, Copy)]
+pub struct WhisperImport {
+    /// The type of the matrices.
+    pub quantization: Quantization,
+}
+
+impl Default for WhisperImport {
+    fn default() -> Self {
+        Self { quantization: Quantization::for_this_machine() }
+    }
+}
+
+impl WhisperImport {
+    fn file(self, model: &str) -> String {
+        format!("{model}-{}.gguf", self.quantization.name())
+    }
+}
+
+impl Import for WhisperImport {
+    fn produces(&self, model: &str) -> Vec<String> {
+        match model.starts_with("whisper-") {
+            true => vec![self.file(model)],
+            false => Vec::new(),
+        }
+    }
+
+    fn import(
+        &self,
+        model: &str,
+        folder: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        progress.note(&format!("{model}: quantizing to {}", self.quantization.name()));
+        Ok(import(folder, &folder.join(self.file(model)), self.quantization)?)
+    }
+}
+
+/// Opens an engine. The model must be installed; the quantized file is made if it is not there.
+///
+/// # Errors
+/// When the model is not installed (the message says how to fetch it) or cannot be used.
+pub fn open(options: &Options) -> anyhow::Result<Box<dyn Engine>> {
+    let store = Store::open()?;
+    let EngineChoice::Whisper = options.engine;
+    let import = WhisperImport { quantization: options.quantization };
+    let files = store.import(&options.model, &import, &mut Silent)?;
+    let file = files.first().with_context(|| format!("{} is no Whisper model", options.model))?;
+    let whisper = Whisper::load(file, &options.device, options.padding)
+        .with_context(|| format!("loading {}", options.model))?;
+    Ok(Box::new(whisper))
+}
+
+/// The best voice-activity detector there is: Silero, or the energy gate with a warning why.
+pub fn voice_activity() -> Box<dyn VoiceActivity> {
+    let silero = || -> anyhow::Result<SileroVad> {
+        let store = Store::open()?;
+        let model = store.path("silero-vad", "silero_vad.onnx")?;
+        let runtime = match std::env::var_os("ORT_DYLIB_PATH") {
+            Some(path) => path.into(),
+            None => store.files("onnxruntime")?.into_iter().next().ok_or_else(|| {
+                StoreError::NotInstalled { model: "onnxruntime".to_owned() }
+            })?,
+        };
+        Ok(SileroVad::load(&model, &runtime)?)
+    };
+    match silero() {
+        Ok(silero) => Box::new(silero),
+        Err(error) => {
+            tracing::warn!("voice activity by loudness alone: {error:#}");
+            Box::new(EnergyGate::new())
+        }
+    }
+}
