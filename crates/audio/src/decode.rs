@@ -74,12 +74,24 @@ impl AudioReader {
         }
         let file = File::open(path).map_err(unreadable)?;
         let extension = path.extension().and_then(|extension| extension.to_str());
-        Self::new(Box::new(file), extension, &name)
+        let mut reader = Self::new(Box::new(file), extension, &name)?;
+        reader.fill()?;
+        if reader.ready.is_empty() && reader.fault.is_some() {
+            // An MP4 file that was cut short can still be read from front to back.
+            let file = File::open(path).map_err(unreadable)?;
+            if let Ok(mut again) = Self::from_stream(Box::new(file), &name)
+                && again.fill().is_ok()
+                && !again.ready.is_empty()
+            {
+                return Ok(again);
+            }
+        }
+        Ok(reader)
     }
 
     /// Reads audio from something that cannot seek, such as standard input; errors call it `name`.
     ///
-    /// MP4 files whose index stands at the end cannot be read this way.
+    /// MP4 files whose index stands at the end, and CAF files, cannot be read this way.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -153,14 +165,7 @@ impl AudioReader {
     /// # Errors
     /// [`AudioError::Empty`] once, at the end, if the file gave no sample at all.
     pub fn next_block(&mut self) -> Result<Option<Vec<f32>>, AudioError> {
-        while self.ready.len() < BLOCK && !self.ended {
-            if let Err(error) = self.read_packet() {
-                self.ended = true;
-                self.reported = true;
-                self.ready.clear();
-                return Err(error);
-            }
-        }
+        self.fill()?;
         if self.ready.is_empty() {
             if self.given == 0 && !self.reported {
                 self.reported = true;
@@ -173,6 +178,19 @@ impl AudioReader {
         let block: Vec<f32> = self.ready.drain(..count).collect();
         self.given += block.len() as u64;
         Ok(Some(block))
+    }
+
+    /// Decodes until a block is ready, or to the end.
+    fn fill(&mut self) -> Result<(), AudioError> {
+        while self.ready.len() < BLOCK && !self.ended {
+            if let Err(error) = self.read_packet() {
+                self.ended = true;
+                self.reported = true;
+                self.ready.clear();
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Reads and decodes one packet; at the end, empties the resampler and sets `ended`.
@@ -204,19 +222,27 @@ impl AudioReader {
         });
         match outcome {
             Some(Ok((rate, channels))) => self.take(rate, channels),
-            Some(Err(Error::DecodeError(_) | Error::IoError(_))) => {
-                // Durations count in the track's time base, for all but Matroska one frame.
-                let most = u64::from(self.selected.rate.unwrap_or(SAMPLE_RATE));
-                self.lost += packet.dur.get().min(most);
-                self.count_hollow()
-            }
             Some(Err(Error::ResetRequired)) => {
                 self.selected.decoder.reset();
                 self.count_hollow()
             }
-            Some(Err(error)) => self.end(Some(error.to_string())),
-            None => self.end(Some("damaged data".to_owned())),
+            Some(Err(error)) => self.lose(packet.dur.get(), error.to_string()),
+            None => {
+                // The decoder panicked, so its state is void.
+                self.selected = select(self.format.as_ref(), &self.name)?;
+                self.lose(packet.dur.get(), "damaged data".to_owned())
+            }
         }
+    }
+
+    /// Notes a packet that cannot be decoded, to be replaced by silence.
+    fn lose(&mut self, frames: u64, reason: String) -> Result<(), AudioError> {
+        // Durations count in the track's time base: one frame, in all formats but Matroska.
+        self.lost += frames.min(u64::from(self.selected.rate.unwrap_or(SAMPLE_RATE)));
+        if self.decoded == 0 {
+            self.fault = Some(reason);
+        }
+        self.count_hollow()
     }
 
     /// Averages the channels of `interleaved` and passes them to the resampler.
@@ -225,6 +251,7 @@ impl AudioReader {
             return self.count_hollow();
         }
         self.hollow = 0;
+        self.fault = None;
         if !RATES.contains(&rate) {
             return self.end(Some(format!("a sampling rate of {rate} Hz")));
         }
@@ -266,7 +293,7 @@ impl AudioReader {
 
     fn end(&mut self, fault: Option<String>) -> Result<(), AudioError> {
         self.ended = true;
-        self.fault = fault;
+        self.fault = fault.or_else(|| self.fault.take());
         if let Some(resampler) = &mut self.resampler {
             resampler.finish(&mut self.ready)?;
         }

@@ -104,10 +104,13 @@ impl Resampler {
 impl Engine {
     fn new(rate: u32, name: &str) -> Result<Self, AudioError> {
         let (rate, target) = (rate as usize, SAMPLE_RATE as usize);
+        // An even count of input samples: the middle of an odd block, which is the filter's delay,
+        // would lie between two samples.
+        let unit = 2 * rate / common_divisor(rate, target);
         let fft = Fft::new_custom(
             rate,
             target,
-            BLOCK * rate / target,
+            (BLOCK * rate / target).next_multiple_of(unit),
             1,
             1,
             WindowFunction::BlackmanHarris2,
@@ -143,6 +146,10 @@ impl Engine {
         self.pending.drain(..used);
         Ok(())
     }
+}
+
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
