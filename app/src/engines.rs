@@ -1,6 +1,6 @@
 //! Engines, and what they need, opened from the store.
 
-use crate::store::{Import, Progress, Silent, Store, StoreError};
+use crate::store::{Import, Progress, Silent, Store};
 use anyhow::Context;
 use candle_core::Device;
 use partita_audio::vad::{EnergyGate, SileroVad, VoiceActivity};
@@ -90,9 +90,7 @@ pub fn voice_activity() -> Box<dyn VoiceActivity> {
         let model = store.path("silero-vad", "silero_vad.onnx")?;
         let runtime = match std::env::var_os("ORT_DYLIB_PATH") {
             Some(path) => path.into(),
-            None => store.files("onnxruntime")?.into_iter().next().ok_or_else(|| {
-                StoreError::NotInstalled { model: "onnxruntime".to_owned() }
-            })?,
+            None => store.files("onnxruntime")?.into_iter().next().context("no ONNX Runtime")?,
         };
         Ok(SileroVad::load(&model, &runtime)?)
     };

@@ -27,7 +27,7 @@ pub fn processor() -> (String, Vec<&'static str>) {
     let system = sysinfo::System::new_with_specifics(
         sysinfo::RefreshKind::nothing().with_cpu(sysinfo::CpuRefreshKind::nothing()),
     );
-    let name = system.cpus().first().map(|cpu| cpu.brand().trim().to_owned());
+    let name = system.ok().and_then(|s| Some(s.cpus().first()?.brand().trim().to_owned()));
     let mut features = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {

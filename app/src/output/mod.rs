@@ -5,7 +5,7 @@ mod formats;
 use partita_model::engine::Segment;
 use partita_model::longform::Utterance;
 
-pub use formats::{Format, render};
+pub use formats::{Format, render, value};
 
 /// Everything that was said in one recording.
 #[derive(Debug, Clone, PartialEq, Default)]
