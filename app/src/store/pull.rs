@@ -141,7 +141,7 @@ fn deliver(
                 Err(Fetch::Absent(_)) if !network && !local => {}
                 Err(failure) => {
                     let title = source::title(source);
-                    if !job.files.is_empty() {
+                    if matches!(failure, Fetch::Failed(_)) {
                         progress.note(&format!("{title}: {failure}"));
                     }
                     tried.push((title, failure.to_string()));
