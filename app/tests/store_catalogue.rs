@@ -1,4 +1,5 @@
 //! The catalogue: the one built in, the one a person adds, and wrong ones.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod store_support;
 

@@ -1,4 +1,5 @@
 //! Pulls that meet other pulls, full disks and impatient people; keeping what was pulled.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod store_support;
 

@@ -1,5 +1,6 @@
 //! The places files come from, none of them beyond this machine: folders, a hub served here, pip
 //! with an index that is a folder or not there.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod store_support;
 
@@ -77,6 +78,9 @@ fn a_wrong_file_of_a_folder_comes_from_the_next_source() {
     toy.assert_installed(&store);
 }
 
+/// Path and range of each request made.
+type Requests = Arc<Mutex<Vec<(String, String)>>>;
+
 /// How the hub of a test answers.
 #[derive(Clone, Copy, PartialEq)]
 enum Hub {
@@ -91,9 +95,8 @@ enum Hub {
     KnowsNothing,
 }
 
-/// A hub on this machine, for as long as the test runs. Returns its address and the requests made:
-/// path and range.
-fn serve(toy: &Toy, hub: Hub) -> (String, Arc<Mutex<Vec<(String, String)>>>) {
+/// A hub on this machine, for as long as the test runs. Returns its address and the requests made.
+fn serve(toy: &Toy, hub: Hub) -> (String, Requests) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let requests = Arc::new(Mutex::new(Vec::new()));
@@ -110,7 +113,7 @@ fn answer(
     mut stream: TcpStream,
     hub: Hub,
     files: &[(String, Vec<u8>)],
-    seen: &Mutex<Vec<(String, String)>>,
+    seen: &Requests,
     broken: &AtomicUsize,
 ) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
@@ -150,7 +153,7 @@ fn answer(
 }
 
 /// A toy whose only other source, the wheel, is not to be had.
-fn from_hub(hub: Hub) -> (tempfile::TempDir, Toy, Store, Arc<Mutex<Vec<(String, String)>>>) {
+fn from_hub(hub: Hub) -> (tempfile::TempDir, Toy, Store, Requests) {
     let root = tempfile::tempdir().unwrap();
     let mut toy = Toy::new(2_000_000);
     let (address, requests) = serve(&toy, hub);

