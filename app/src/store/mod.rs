@@ -13,6 +13,8 @@
 //! `installed.json` is written last: a pull that stops anywhere leaves nothing half-written. A model
 //! pulled is looked up without a network, ever.
 //!
+//! `PARTITA_MODELS_DIR` may name a folder laid out like `models/`: files are copied from it.
+//!
 //! ```
 //! use partita::store::{State, Store};
 //! let folder = tempfile::tempdir()?;

@@ -99,7 +99,7 @@ impl Store {
         job.clean()?;
         create(&job.staged)?;
         let result = deliver(model, &mut job, folder, progress);
-        let tidied = if result.is_ok() { remove(&job.work) } else { job.clean() };
+        let tidied = if job.files.is_empty() { remove(&job.work) } else { job.clean() };
         let (from, tried) = result?;
         tidied?;
         if job.files.is_empty() {
@@ -126,7 +126,7 @@ fn deliver(
         job.network = network;
         for source in &model.sources {
             let local = matches!(source, Source::Path { .. });
-            if job.files.is_empty() || (local && network) {
+            if job.files.is_empty() || (local && network) || !source::is_for_here(source) {
                 continue;
             }
             let outcome = source::fetch(source, job, progress);
@@ -139,7 +139,13 @@ fn deliver(
                 Ok(()) => {}
                 Err(Fetch::Stop(error)) => return Err(error),
                 Err(Fetch::Absent(_)) if !network && !local => {}
-                Err(failure) => tried.push((source::title(source), failure.to_string())),
+                Err(failure) => {
+                    let title = source::title(source);
+                    if matches!(failure, Fetch::Failed(_)) {
+                        progress.note(&format!("{title}: {failure}"));
+                    }
+                    tried.push((title, failure.to_string()));
+                }
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Our normalisers and error rates beside those of whisper-normalizer and jiwer, whose answers
 //! `golden/make.py` recorded.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use partita_corpus::error_rate::{ErrorCounts, characters, words};
 use partita_corpus::normalize::{Basic, basic, english};
 use serde_json::Value;

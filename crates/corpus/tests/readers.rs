@@ -1,5 +1,7 @@
 //! Every layout, good rows and broken ones, in folders made by the tests.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -59,9 +60,20 @@ pub(super) fn fetch(
         progress.begin(&format!("{}: {}", job.name, file.name), file.size);
         let fetched = fetch_file(&address, file, job, progress);
         progress.end();
-        fetched?;
+        if let Err(failure) = fetched {
+            let part = part_of(job, file);
+            if length(&part) == Some(0) {
+                let _ = fs::remove_file(part);
+            }
+            return Err(failure);
+        }
     }
     Ok(())
+}
+
+/// What has come of a file so far.
+fn part_of(job: &Job<'_>, wanted: &ModelFile) -> PathBuf {
+    job.work.join(format!("{}.part", wanted.sha256))
 }
 
 /// Fetches one file by way of a `.part` that outlives a broken connection.
@@ -71,7 +83,7 @@ fn fetch_file(
     job: &Job<'_>,
     progress: &mut dyn Progress,
 ) -> Result<(), Fetch> {
-    let part = job.work.join(format!("{}.part", wanted.sha256));
+    let part = part_of(job, wanted);
     let io = |cause| StoreError::io("write", &part, cause);
     let mut file = File::options().create(true).append(true).open(&part).map_err(io)?;
     let mut done = length(&part).unwrap_or(0);

