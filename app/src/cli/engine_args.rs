@@ -96,7 +96,9 @@ impl EngineArgs {
     pub fn options(&self) -> anyhow::Result<Options> {
         let engine = match self.engine {
             EngineName::Auto | EngineName::Whisper => EngineChoice::Whisper,
-            EngineName::SpeechLlm => bail!("engine speech-llm: there is no trained model for it yet"),
+            EngineName::SpeechLlm => {
+                bail!("engine speech-llm: there is no trained model for it yet")
+            }
         };
         Ok(Options {
             engine,

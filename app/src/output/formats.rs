@@ -92,7 +92,8 @@ fn table(document: &Document) -> String {
     for segment in shown(document) {
         let milliseconds = |seconds: f64| (seconds * 1000.0).round() as u64;
         let text = segment.text.replace('\t', " ");
-        let _ = writeln!(out, "{}\t{}\t{text}", milliseconds(segment.start), milliseconds(segment.end));
+        let _ =
+            writeln!(out, "{}\t{}\t{text}", milliseconds(segment.start), milliseconds(segment.end));
     }
     out
 }

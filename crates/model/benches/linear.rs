@@ -30,11 +30,17 @@ fn main() {
             let x = Tensor::randn(0f32, 1.0, (m, k), &device).unwrap();
             let flops = 2.0 * (m * k * n) as f64;
             let report = |name: &str, seconds: f64| {
-                println!("{name:<6} {k:>5} {n:>5} {m:>5} {:>8.3} {:>8.1}", seconds * 1e3, flops / seconds / 1e9)
+                println!(
+                    "{name:<6} {k:>5} {n:>5} {m:>5} {:>8.3} {:>8.1}",
+                    seconds * 1e3,
+                    flops / seconds / 1e9
+                )
             };
             let transposed = weight.t().unwrap();
             report("F32", time(|| drop(x.matmul(&transposed).unwrap())));
-            for kind in [GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K, GgmlDType::Q8_0, GgmlDType::F16] {
+            for kind in
+                [GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K, GgmlDType::Q8_0, GgmlDType::F16]
+            {
                 let q = QMatMul::from_qtensor(QTensor::quantize(&weight, kind).unwrap()).unwrap();
                 report(&format!("{kind:?}"), time(|| drop(q.forward(&x).unwrap())));
             }

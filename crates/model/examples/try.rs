@@ -22,10 +22,28 @@ fn main() {
             w.encode(&samples).unwrap();
             let e = t.elapsed();
             let t = Instant::now();
-            let r = w.transcribe(&samples, &Request { timestamps: false, ..Default::default() }).unwrap();
-            println!("{:.2}s enc {:?} all {:?} {} {:.2} {:.2} tok {} {:?}", samples.len() as f64 / 16000., e, t.elapsed(), r.language, r.language_probability, r.no_speech, r.text.tokens, r.text.segments);
+            let r = w
+                .transcribe(&samples, &Request { timestamps: false, ..Default::default() })
+                .unwrap();
+            println!(
+                "{:.2}s enc {:?} all {:?} {} {:.2} {:.2} tok {} {:?}",
+                samples.len() as f64 / 16000.,
+                e,
+                t.elapsed(),
+                r.language,
+                r.language_probability,
+                r.no_speech,
+                r.text.tokens,
+                r.text.segments
+            );
         }
     }
     let s = std::fs::read_to_string("/proc/self/status").unwrap();
-    println!("{}", s.lines().filter(|l| l.starts_with("VmHWM") || l.starts_with("VmRSS")).collect::<Vec<_>>().join(" "));
+    println!(
+        "{}",
+        s.lines()
+            .filter(|l| l.starts_with("VmHWM") || l.starts_with("VmRSS"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    );
 }

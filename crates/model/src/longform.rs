@@ -131,7 +131,8 @@ impl<'a> LongForm<'a> {
         // Nothing that is still to come can be joined once the pause is long enough.
         if let (Some(open), Cutting::Voice(segmenter)) = (&self.waiting, &self.cutting) {
             let next = segmenter.keep_from();
-            if next.saturating_sub(open.end) > JOINED_GAP || next - open.start.min(next) > self.longest
+            if next.saturating_sub(open.end) > JOINED_GAP
+                || next - open.start.min(next) > self.longest
             {
                 let (start, end) = (open.start, open.end);
                 self.waiting = None;

@@ -93,7 +93,10 @@ mod tests {
     fn grows_rolls_back_and_reorders() {
         let part = |from: f32, time: usize| {
             let count = (2 * 3 * time * 4) as f32;
-            Tensor::arange(from, from + count, &Device::Cpu).unwrap().reshape((2, 3, time, 4)).unwrap()
+            Tensor::arange(from, from + count, &Device::Cpu)
+                .unwrap()
+                .reshape((2, 3, time, 4))
+                .unwrap()
         };
         let mut cache = KvCache::default();
         let (a, b, c) = (part(0.0, 60), part(5000.0, 10), part(9000.0, 1));
@@ -111,7 +114,10 @@ mod tests {
         let (keys, _) = cache.append(&c, &c).unwrap();
         assert_eq!(keys.dims(), [3, 3, 62, 4]);
         let old = expected.narrow(2, 0, 61).unwrap();
-        assert!(same(&keys.narrow(2, 0, 61).unwrap().narrow(0, 1, 1).unwrap(), &old.narrow(0, 1, 1).unwrap()));
+        assert!(same(
+            &keys.narrow(2, 0, 61).unwrap().narrow(0, 1, 1).unwrap(),
+            &old.narrow(0, 1, 1).unwrap()
+        ));
         assert!(same(&keys.narrow(2, 61, 1).unwrap(), &c));
     }
 }

@@ -162,7 +162,12 @@ impl<'a> FileSource<'a> {
         if slow && row.is_multiple_of(wanted.block_size()) { wanted } else { stored }
     }
 
-    fn expect_shape(&self, name: &str, found: &[usize], wanted: &[usize]) -> Result<(), ModelError> {
+    fn expect_shape(
+        &self,
+        name: &str,
+        found: &[usize],
+        wanted: &[usize],
+    ) -> Result<(), ModelError> {
         if found == wanted {
             return Ok(());
         }

@@ -103,11 +103,7 @@ impl Attention {
 }
 
 impl Layer {
-    fn load(
-        source: &FileSource,
-        index: usize,
-        config: &WhisperConfig,
-    ) -> Result<Self, ModelError> {
+    fn load(source: &FileSource, index: usize, config: &WhisperConfig) -> Result<Self, ModelError> {
         let width = config.width;
         let name = |part: &str| format!("d.blk.{index}.{part}");
         Ok(Self {
@@ -179,7 +175,10 @@ impl Decoder {
             Ok((keys, values))
         };
         let cross = self.layers.iter().map(keys_and_values).collect::<candle_core::Result<_>>()?;
-        Ok(DecoderState { own: vec![KvCache::default(); self.layers.len()], cross: Arc::new(cross) })
+        Ok(DecoderState {
+            own: vec![KvCache::default(); self.layers.len()],
+            cross: Arc::new(cross),
+        })
     }
 
     /// Reads `tokens` (`batch` rows of equal length, one after the other) after those already in
@@ -187,7 +186,12 @@ impl Decoder {
     ///
     /// # Errors
     /// When the rows are uneven, a token is unknown, or more positions are needed than there are.
-    pub fn forward(&self, tokens: &[u32], batch: usize, state: &mut DecoderState) -> candle_core::Result<Tensor> {
+    pub fn forward(
+        &self,
+        tokens: &[u32],
+        batch: usize,
+        state: &mut DecoderState,
+    ) -> candle_core::Result<Tensor> {
         let past = state.len();
         let time = tokens.len() / batch.max(1);
         let tokens = Tensor::from_slice(tokens, (batch, time), &self.device)?;

@@ -6,7 +6,7 @@ use crate::nn::{
     Activation, Conv1d, LayerNorm, Linear, Mode, WeightSource, attend, gelu, merge_heads,
     split_heads,
 };
-use candle_core::{Tensor};
+use candle_core::Tensor;
 
 /// Log-mel frames to vectors: two convolutions, then pre-norm Transformer layers with full
 /// attention.
@@ -84,8 +84,7 @@ impl Encoder {
         Ok(Self {
             conv1: source.convolution("a.conv1d.1", (width, config.mel_bins), 1)?,
             conv2: source.convolution("a.conv1d.2", (width, width), 2)?,
-            positions: source
-                .tensor("a.position_embd.weight", &[config.audio_positions, width])?,
+            positions: source.tensor("a.position_embd.weight", &[config.audio_positions, width])?,
             layers: layers.collect::<Result<_, _>>()?,
             norm: source.layer_norm("a.post_ln", width)?,
             mode: source.mode(),

@@ -195,12 +195,8 @@ impl Whisper {
         let (found, temperature) = taken.unwrap_or_default();
         let average = found.average();
         let (segments, resume) = self.segments(&found.tokens, task.seconds)?;
-        let text = Text {
-            segments,
-            tokens: written,
-            average_log_probability: average,
-            temperature,
-        };
+        let text =
+            Text { segments, tokens: written, average_log_probability: average, temperature };
         Ok((text, resume, average))
     }
 

@@ -109,20 +109,34 @@ fn entries(encoder_layers: usize, decoder_layers: usize) -> Vec<Entry> {
             add(format!("a.conv1d.{i}.{part}"), hf, ct2, WHOLE, false);
         }
     }
-    for (side, short, layers) in [("encoder", "a", encoder_layers), ("decoder", "d", decoder_layers)] {
+    for (side, short, layers) in
+        [("encoder", "a", encoder_layers), ("decoder", "d", decoder_layers)]
+    {
         let norms = |ours: String, hf: String, ct2: String| {
             [("weight", "gamma"), ("bias", "beta")].map(|(part, ct2_part)| {
                 (format!("{ours}.{part}"), format!("{hf}.{part}"), format!("{ct2}/{ct2_part}"))
             })
         };
         let positions = format!("{side}/position_encodings/encodings");
-        add(format!("{short}.position_embd.weight"), format!("{side}.embed_positions.weight"), positions, WHOLE, false);
+        add(
+            format!("{short}.position_embd.weight"),
+            format!("{side}.embed_positions.weight"),
+            positions,
+            WHOLE,
+            false,
+        );
         let last = if side == "encoder" { "a.post_ln" } else { "d.output_norm" };
-        for (ours, hf, ct2) in norms(last.into(), format!("{side}.layer_norm"), format!("{side}/layer_norm")) {
+        for (ours, hf, ct2) in
+            norms(last.into(), format!("{side}.layer_norm"), format!("{side}/layer_norm"))
+        {
             add(ours, hf, ct2, WHOLE, false);
         }
         for i in 0..layers {
-            let (ours, hf, ct2) = (format!("{short}.blk.{i}"), format!("{side}.layers.{i}"), format!("{side}/layer_{i}"));
+            let (ours, hf, ct2) = (
+                format!("{short}.blk.{i}"),
+                format!("{side}.layers.{i}"),
+                format!("{side}/layer_{i}"),
+            );
             let (attention_norm, ffn_norm) = match side {
                 "encoder" => ("ln1", "ln2"),
                 _ => ("attn_norm", "ffn_norm"),
@@ -150,14 +164,19 @@ fn entries(encoder_layers: usize, decoder_layers: usize) -> Vec<Entry> {
                 ]);
             }
             for (our, their, ct2_name) in all_norms {
-                let names = (format!("{ours}.{our}"), format!("{hf}.{their}"), format!("{ct2}/{ct2_name}"));
+                let names =
+                    (format!("{ours}.{our}"), format!("{hf}.{their}"), format!("{ct2}/{ct2_name}"));
                 for (ours, hf, ct2) in norms(names.0, names.1, names.2) {
                     add(ours, hf, ct2, WHOLE, false);
                 }
             }
             for (our, their, ct2_name, part, bias) in linears {
                 let names = |what: &str| {
-                    (format!("{ours}.{our}.{what}"), format!("{hf}.{their}.{what}"), format!("{ct2}/{ct2_name}/{what}"))
+                    (
+                        format!("{ours}.{our}.{what}"),
+                        format!("{hf}.{their}.{what}"),
+                        format!("{ct2}/{ct2_name}/{what}"),
+                    )
                 };
                 let (a, b, c) = names("weight");
                 add(a, b, c, part, true);
@@ -169,7 +188,13 @@ fn entries(encoder_layers: usize, decoder_layers: usize) -> Vec<Entry> {
         }
     }
     let table = "d.token_embd.weight";
-    add(table.into(), "decoder.embed_tokens.weight".into(), "decoder/embeddings/weight".into(), WHOLE, true);
+    add(
+        table.into(),
+        "decoder.embed_tokens.weight".into(),
+        "decoder/embeddings/weight".into(),
+        WHOLE,
+        true,
+    );
     entries
 }
 

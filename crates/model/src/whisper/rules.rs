@@ -77,7 +77,8 @@ impl Timestamps {
         let is_time = |id: &u32| *id >= self.zero;
         let last_is_time = written.last().is_some_and(is_time);
         // Times come in pairs, an end and the next beginning, except the very first.
-        let before_is_time = written.len() < 2 || written.get(written.len() - 2).is_some_and(is_time);
+        let before_is_time =
+            written.len() < 2 || written.get(written.len() - 2).is_some_and(is_time);
         if last_is_time {
             match before_is_time {
                 true => forbid(self.zero, count),

@@ -41,9 +41,9 @@ impl WhisperTokens {
             json.parse().map_err(|cause| wrong(format!("not a tokenizer: {cause}")))?;
         let find = |names: &[&str]| {
             let found = names.iter().find_map(|name| tokenizer.token_to_id(name));
-            found
-                .filter(|&id| (id as usize) < vocabulary)
-                .ok_or_else(|| wrong(format!("no token {} within the vocabulary", names.join(" or "))))
+            found.filter(|&id| (id as usize) < vocabulary).ok_or_else(|| {
+                wrong(format!("no token {} within the vocabulary", names.join(" or ")))
+            })
         };
         let start = find(&["<|startoftranscript|>"])?;
         let translate = find(&["<|translate|>"])?;
