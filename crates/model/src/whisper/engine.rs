@@ -19,15 +19,18 @@ use std::path::Path;
 /// How much audio the encoder reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
-    /// The audio and a little silence behind it: a second of speech costs one second.
+    /// The audio and a few seconds of silence behind it: a short clip costs a fraction of a window.
     Natural,
     /// Always 30 s, as in the model's training.
     Full,
 }
 
-/// Mel frames of silence behind the audio in [`Padding::Natural`]: without any, the last word is
-/// lost more often, for the model has learned that speech ends before its window does.
-const TRAILING_FRAMES: usize = 50;
+/// Mel frames (10 ms) of silence behind the audio in [`Padding::Natural`], and the fewest frames
+/// in all. The model has learned that speech ends before its window does: without silence behind
+/// it, it writes the same sentence again and again (word error rate on 30 short Italian clips: 55 %
+/// with 0.5 s, 21 % with 1.5 s, 11 % with these two and with a full window alike).
+const TRAILING_FRAMES: usize = 300;
+const FEWEST_FRAMES: usize = 800;
 
 /// Temperatures that are tried until a text looks right (Whisper's own).
 const TEMPERATURES: [f32; 6] = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0];
@@ -121,7 +124,9 @@ impl Whisper {
             return Err(ModelError::Unsupported(reason));
         }
         let frames = match self.padding {
-            Padding::Natural => longest.min((natural + TRAILING_FRAMES).next_multiple_of(2)),
+            Padding::Natural => {
+                longest.min((natural + TRAILING_FRAMES).max(FEWEST_FRAMES).next_multiple_of(2))
+            }
             Padding::Full => longest,
         };
         let mel = self.mel.compute(samples, Frames::Padded(frames));
