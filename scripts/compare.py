@@ -91,7 +91,7 @@ class Bench:
 
 
 def chosen_pairs(args: argparse.Namespace) -> list[tuple[str, str]]:
-    return [pair for pair in PAIRS if pair[1] in args.settings]
+    return [pair for pair in PAIRS if set(pair) & set(args.settings)]
 
 
 def settings_of(engine: str, pairs: list[tuple[str, str]]) -> list[str]:
@@ -297,7 +297,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engines", nargs="+", default=["faster-whisper", "partita"],
                         choices=["faster-whisper", "partita"])
     parser.add_argument("--settings", nargs="+", default=["plain", "defaults"],
-                        choices=["plain", "defaults"])
+                        choices=sorted({name for pair in PAIRS for name in pair}))
     parser.add_argument("--only", choices=["accuracy", "speed"])
     parser.add_argument("--threads", type=int, default=1, help="for the error rates")
     parser.add_argument("--speed-threads", type=int, nargs="+", default=[1, 2])
