@@ -17,6 +17,9 @@ const JOINED_GAP: u64 = SAMPLE_RATE as u64 * 3 / 2;
 const LANGUAGE_CHANGE: f32 = 0.6;
 /// The shortest stretch that is given to an engine.
 const SHORTEST: usize = SAMPLE_RATE as usize / 10;
+/// A window begins at least this much after the last one, wherever its text stopped: else text that
+/// stops at once would be read for ever.
+const LEAST_STEP: u64 = SAMPLE_RATE as u64;
 
 /// How a recording is cut into windows.
 pub enum Cutting {
@@ -47,7 +50,7 @@ pub struct LongForm<'a> {
     first: u64,
     /// Voice segments waiting to be joined with the next ones.
     waiting: Option<Voice>,
-    /// Language of the last window, when it is found out.
+    /// Language of the last window that was sure of it, when it is found out.
     language: Option<String>,
     longest: u64,
 }
@@ -56,6 +59,7 @@ impl<'a> LongForm<'a> {
     /// Starts a recording.
     pub fn new(engine: &'a mut dyn Engine, request: Request, cutting: Cutting) -> Self {
         let longest = (engine.capabilities().longest_window * f64::from(SAMPLE_RATE)) as u64;
+        let longest = longest.max(SHORTEST as u64);
         Self {
             engine,
             request,
@@ -88,7 +92,7 @@ impl<'a> LongForm<'a> {
         Ok(utterances)
     }
 
-    /// Ends the recording; gives what was still open.
+    /// Ends the recording; gives what was still open. What is pushed next is another recording.
     ///
     /// # Errors
     /// As the engine's and the detector's.
@@ -99,15 +103,13 @@ impl<'a> LongForm<'a> {
             let found = segmenter.finish()?;
             self.join(found, &mut utterances)?;
             if let Some(last) = self.waiting.take() {
-                self.window(last.start, last.end, &mut utterances)?;
+                self.read(last.start, last.end, &mut utterances)?;
             }
         } else {
-            while self.first < end {
-                let resume = self.window(self.first, end, &mut utterances)?;
-                self.drop_before(resume);
-            }
+            self.read(self.first, end, &mut utterances)?;
         }
         self.kept.clear();
+        (self.first, self.language) = (0, None);
         Ok(utterances)
     }
 
@@ -123,7 +125,7 @@ impl<'a> LongForm<'a> {
                 }
                 open => {
                     if let Some(complete) = open.replace(voice) {
-                        self.window(complete.start, complete.end, out)?;
+                        self.read(complete.start, complete.end, out)?;
                     }
                 }
             }
@@ -136,8 +138,21 @@ impl<'a> LongForm<'a> {
             {
                 let (start, end) = (open.start, open.end);
                 self.waiting = None;
-                self.window(start, end, out)?;
+                self.read(start, end, out)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Reads samples `start..end` in as many windows as they need.
+    fn read(
+        &mut self,
+        mut start: u64,
+        end: u64,
+        out: &mut Vec<Utterance>,
+    ) -> Result<(), ModelError> {
+        while start < end {
+            start = self.window(start, end.min(start + self.longest), out)?;
         }
         Ok(())
     }
@@ -164,13 +179,19 @@ impl<'a> LongForm<'a> {
                     let request = Request { language, ..self.request.clone() };
                     transcript = self.engine.transcribe(samples, &request)?;
                 }
-                _ => self.language = Some(transcript.language.clone()),
+                _ if sure && !transcript.text.segments.is_empty() => {
+                    self.language = Some(transcript.language.clone());
+                }
+                _ => {}
             }
         }
         let seconds = |sample: u64| sample as f64 / f64::from(SAMPLE_RATE);
-        let complete = transcript.resume.is_none() || to < self.longest as usize + from;
+        // Only a window that was full has cut what is said at its end.
         let next = match transcript.resume {
-            Some(resume) if !complete => start + (resume * f64::from(SAMPLE_RATE)) as u64,
+            Some(resume) if end - start >= self.longest => {
+                let resume = start + (resume * f64::from(SAMPLE_RATE)).round() as u64;
+                resume.clamp(end.min(start + LEAST_STEP), end)
+            }
             _ => end,
         };
         move_text(&mut transcript.text, seconds(start));
@@ -178,7 +199,7 @@ impl<'a> LongForm<'a> {
             move_text(translation, seconds(start));
         }
         out.push(Utterance { start: seconds(start), end: seconds(next), transcript });
-        Ok(next.max(start + 1))
+        Ok(next)
     }
 
     /// Drops samples that no later window needs.

@@ -106,3 +106,115 @@ impl Timestamps {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::path::Path;
+
+    const END: u32 = 256;
+    /// Token of 0.00 s in the small tokenizer of the tests; times go to 1.20 s.
+    const ZERO: u32 = 266;
+    const COUNT: usize = 327;
+
+    fn rules(steps: Option<u32>) -> Rules {
+        let json = include_str!("../../tests/whisper/tokenizer.json");
+        let tokens = WhisperTokens::parse(json, COUNT, Path::new("tokenizer.json")).unwrap();
+        assert_eq!((tokens.end, tokens.first_timestamp()), (END, ZERO));
+        Rules::new(&tokens, &[1, 2], &[3, END], steps)
+    }
+
+    /// Words, the end and times that may follow `written` when all are equally likely a priori.
+    fn allowed(rules: &Rules, written: &[u32]) -> Vec<u32> {
+        // Words far likelier than times, so that the times' common weight does not rule.
+        let mut logits: Vec<f32> =
+            (0..COUNT as u32).map(|id| if id < ZERO { 30.0 } else { 0.0 }).collect();
+        rules.apply(&mut logits, written);
+        (0..COUNT as u32).filter(|&id| logits[id as usize] > f32::NEG_INFINITY).collect()
+    }
+
+    fn times(from: u32, to: u32) -> impl Iterator<Item = u32> {
+        (from..=to).map(|step| ZERO + step)
+    }
+
+    #[test]
+    fn without_times_only_the_lists_rule() {
+        let rules = rules(None);
+        assert!(!rules.has_timestamps());
+        let first = allowed(&rules, &[]);
+        assert!([1, 2, 3, END].iter().all(|id| !first.contains(id)));
+        let later = allowed(&rules, &[10]);
+        assert!([1, 2].iter().all(|id| !later.contains(id)));
+        assert!([3, END].iter().all(|id| later.contains(id)));
+        // From the start of a transcript to the last control token: for the prompt only.
+        assert!((257..ZERO).all(|id| !later.contains(&id)));
+    }
+
+    #[test]
+    fn times_come_in_pairs_and_do_not_go_back() {
+        let rules = rules(Some(55));
+        assert!(rules.has_timestamps());
+        let words = || (0..=END).filter(|id| ![1, 2].contains(id));
+        let at = |step: u32| ZERO + step;
+        let cases: [(&[u32], Vec<u32>); 6] = [
+            // First a time within a second.
+            (&[], times(0, 50).collect()),
+            // Then text, or nothing at all.
+            (&[at(5)], words().collect()),
+            // Then more text, or a later time, up to the end of the audio.
+            (&[at(5), 72], words().chain(times(6, 55)).collect()),
+            // A time behind text ends it; the next one begins there or later, or all ends.
+            (&[at(5), 72, at(20)], [END].into_iter().chain(times(20, 55)).collect()),
+            // Behind a pair comes text again.
+            (&[at(5), 72, at(20), at(20)], words().collect()),
+            // There is no time behind the last.
+            (&[at(5), 72, at(55), at(55), 72], words().collect()),
+        ];
+        for (written, expected) in cases {
+            assert_eq!(allowed(&rules, written), expected, "behind {written:?}");
+        }
+    }
+
+    #[test]
+    fn times_win_when_they_are_likelier_all_together() {
+        let rules = rules(Some(60));
+        let written = [ZERO, 72];
+        // 60 times at 0 weigh ln 60 = 4.09 together.
+        for (word, survives) in [(4.2, true), (4.0, false)] {
+            let mut logits = vec![-50.0; COUNT];
+            logits[70] = word;
+            logits[ZERO as usize + 1..].fill(0.0);
+            rules.apply(&mut logits, &written);
+            assert_eq!(logits[70] > f32::NEG_INFINITY, survives, "word at {word}");
+            assert!(logits[ZERO as usize + 1] > f32::NEG_INFINITY);
+        }
+    }
+
+    proptest! {
+        /// Whatever is chosen, something may follow, and the times of the whole never go back.
+        #[test]
+        fn a_text_always_goes_on(
+            choices in prop::collection::vec((0.0..1.0f64, prop::bool::ANY), 1..60),
+            steps in 0u32..200,
+        ) {
+            let rules = rules(Some(steps));
+            let mut written = Vec::new();
+            for (choice, wants_time) in choices {
+                let open = allowed(&rules, &written);
+                prop_assert!(!open.is_empty(), "nothing may follow {:?}", written);
+                let wanted: Vec<u32> =
+                    open.iter().copied().filter(|&id| (id >= ZERO) == wants_time).collect();
+                let from = if wanted.is_empty() { &open } else { &wanted };
+                let token = from[(choice * from.len() as f64) as usize];
+                if token == END {
+                    break;
+                }
+                written.push(token);
+            }
+            let times: Vec<u32> = written.iter().copied().filter(|&id| id >= ZERO).collect();
+            prop_assert!(times.is_sorted() && times.iter().all(|id| id - ZERO <= steps));
+            prop_assert!(times.first() == written.first());
+        }
+    }
+}
