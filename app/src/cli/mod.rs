@@ -7,6 +7,7 @@ mod transcribe;
 
 use crate::engines::WhisperImport;
 use clap::{ArgAction, Parser, Subcommand};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -35,12 +36,14 @@ enum Command {
 pub fn main() -> ExitCode {
     restore_broken_pipe();
     let cli = Cli::parse();
-    let level = ["warn,symphonia=error,ort=error", "info", "debug"];
+    // What the audio readers have to say comes back as errors and warnings that are printed anyway.
+    let level = ["warn,symphonia=off,partita_audio=error,ort=error", "info", "debug"];
     let level = level.get(usize::from(cli.verbose)).unwrap_or(&"trace");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .with_target(false)
         .init();

@@ -53,7 +53,7 @@ struct Totals {
 /// When the engine cannot be opened, or any file failed.
 pub fn run(args: &TranscribeArgs) -> anyhow::Result<()> {
     args.engine.set_threads();
-    let files = expand(&args.files)?;
+    let files = expand(&args.files);
     if let Some(folder) = &args.output {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
@@ -95,24 +95,21 @@ pub fn run(args: &TranscribeArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Patterns become the files that fit them; names stay as they are, there or not.
-fn expand(names: &[String]) -> anyhow::Result<Vec<String>> {
+/// Patterns become the files that fit them; all else stays as it is, and fails when it is opened.
+fn expand(names: &[String]) -> Vec<String> {
     let mut files = Vec::new();
     for name in names {
-        if name == "-" || Path::new(name).exists() || !name.contains(['*', '?', '[']) {
-            files.push(name.clone());
-            continue;
-        }
-        let pattern = glob::glob(name).with_context(|| format!("{name}: not a pattern"))?;
         let before = files.len();
-        for path in pattern {
-            files.push(path?.to_string_lossy().into_owned());
+        let is_pattern = name.contains(['*', '?', '[']) && !Path::new(name).exists();
+        if let (true, Ok(paths)) = (is_pattern, glob::glob(name)) {
+            let paths = paths.map(|path| path.unwrap_or_else(|error| error.path().to_owned()));
+            files.extend(paths.map(|path| path.to_string_lossy().into_owned()));
         }
         if files.len() == before {
-            bail!("{name}: no file fits this pattern");
+            files.push(name.clone());
         }
     }
-    Ok(files)
+    files
 }
 
 /// Says before any audio is read that a language is not there.
