@@ -9,7 +9,7 @@ const GROWTH: usize = 64;
 ///
 /// The buffers grow in steps, so adding a token costs the token and not the text before it.
 /// Dropping the last positions ([`KvCache::truncate`]) is free: text can be rolled back.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct KvCache {
     buffers: Option<(Tensor, Tensor)>,
     length: usize,
@@ -24,6 +24,18 @@ impl KvCache {
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.length == 0
+    }
+
+    /// A cache of its own with the same content; adding to one leaves the other as it is.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn fork(&self) -> Result<Self> {
+        let buffers = match &self.buffers {
+            Some((keys, values)) => Some((keys.copy()?, values.copy()?)),
+            None => None,
+        };
+        Ok(Self { buffers, length: self.length })
     }
 
     /// Rows of the batch.

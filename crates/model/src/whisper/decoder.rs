@@ -44,9 +44,7 @@ struct Layer {
 }
 
 /// What a decoder remembers of one window of audio and the text written for it so far.
-///
-/// Cloning shares the audio's part and copies nothing until one of the clones is written to.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct DecoderState {
     own: Vec<KvCache>,
     /// Keys and values of the audio, `[1, heads, frames, width]` a layer.
@@ -74,9 +72,13 @@ impl DecoderState {
         self.own.iter_mut().for_each(|cache| cache.truncate(length));
     }
 
-    /// The same audio with no text.
-    pub fn restarted(&self) -> Self {
-        Self { own: vec![KvCache::default(); self.own.len()], cross: self.cross.clone() }
+    /// A state of its own at the same place; the audio's part is shared.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn fork(&self) -> candle_core::Result<Self> {
+        let own = self.own.iter().map(KvCache::fork).collect::<candle_core::Result<_>>()?;
+        Ok(Self { own, cross: self.cross.clone() })
     }
 
     /// Makes row `i` of the batch the former row `rows[i]`.
@@ -176,7 +178,7 @@ impl Decoder {
         };
         let cross = self.layers.iter().map(keys_and_values).collect::<candle_core::Result<_>>()?;
         Ok(DecoderState {
-            own: vec![KvCache::default(); self.layers.len()],
+            own: self.layers.iter().map(|_| KvCache::default()).collect(),
             cross: Arc::new(cross),
         })
     }

@@ -40,6 +40,13 @@ const MOST_COMPRESSION: f32 = 2.4;
 const LEAST_AVERAGE: f32 = -1.0;
 /// Doubted text is nothing at all if silence is likelier than this.
 const LIKELY_SILENCE: f32 = 0.6;
+/// Where silence is this likely, text must be likelier than this: of digital silence the model is
+/// 0.92 sure, and still writes a word at -0.83.
+const SURE_SILENCE: f32 = 0.85;
+const LEAST_AVERAGE_IN_SILENCE: f32 = -0.6;
+/// A language less likely than this is listened for again in a full window, as in training: on
+/// short audio alone it mistakes the language more often.
+const SURE: f32 = 0.8;
 /// Most tokens: some, and so many a second. Fast speech has about 10 a second in Latin script.
 const TOKENS: usize = 16;
 const TOKENS_A_SECOND: f64 = 16.0;
@@ -115,6 +122,10 @@ impl Whisper {
     /// # Errors
     /// When the audio is longer than the model's window, or the network fails.
     pub fn encode(&self, samples: &[f32]) -> Result<Tensor, ModelError> {
+        self.encode_as(samples, self.padding)
+    }
+
+    fn encode_as(&self, samples: &[f32], padding: Padding) -> Result<Tensor, ModelError> {
         let longest = 2 * self.config.audio_positions;
         let natural = samples.len().div_ceil(partita_audio::mel::HOP);
         if natural > longest {
@@ -123,7 +134,7 @@ impl Whisper {
             let reason = format!("{seconds:.1} s of audio at once; Whisper takes {most:.0} s");
             return Err(ModelError::Unsupported(reason));
         }
-        let frames = match self.padding {
+        let frames = match padding {
             Padding::Natural => {
                 longest.min((natural + TRAILING_FRAMES).max(FEWEST_FRAMES).next_multiple_of(2))
             }
@@ -136,7 +147,7 @@ impl Whisper {
 
     /// Probabilities of the languages, likeliest first, and of silence.
     fn listen(&self, heard: &DecoderState) -> Result<(Vec<(String, f32)>, f32), ModelError> {
-        let mut state = heard.clone();
+        let mut state = heard.fork()?;
         let hidden = self.decoder.forward(&[self.tokens.start], 1, &mut state)?;
         let logits = self.decoder.logits(&hidden, 0)?.pop().unwrap_or_default();
         let logit = |id: u32| logits.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
@@ -158,7 +169,7 @@ impl Whisper {
         request: &Request,
     ) -> Result<(Text, Option<f64>, f32), ModelError> {
         let prompt = self.tokens.prompt(task.language, task.translate, request.timestamps);
-        let mut state = heard.clone();
+        let mut state = heard.fork()?;
         let hidden = self.decoder.forward(&prompt, 1, &mut state)?;
         let logits = self.decoder.logits(&hidden, prompt.len() - 1)?.pop().unwrap_or_default();
         let steps = (task.seconds / TIMESTAMP_STEP).ceil() as u32;
@@ -175,7 +186,7 @@ impl Whisper {
                 Search { beam: request.beam.max(1), temperature, draws: 5, limit, seed: 17 };
             let found = search.run(Started {
                 decoder: &self.decoder,
-                state: state.clone(),
+                state: state.fork()?,
                 logits: logits.clone(),
                 rules: &rules,
                 end: self.tokens.end,
@@ -185,7 +196,7 @@ impl Whisper {
             let text = self.tokens.text(&found.tokens)?;
             let doubted = found.average() < LEAST_AVERAGE;
             let wrong = found.looped || doubted || compression_ratio(&text) > MOST_COMPRESSION;
-            let silent = doubted && task.no_speech > LIKELY_SILENCE;
+            let silent = sounds_silent(task.no_speech, found.average());
             // Of texts that all look wrong, the likeliest one is taken.
             let better = taken.as_ref().is_none_or(|(old, _)| {
                 !wrong || (old.looped, -old.average()) > (found.looped, -found.average())
@@ -243,6 +254,12 @@ impl Whisper {
     }
 }
 
+/// Whether a text is doubted so much, and silence so likely, that nothing was said.
+fn sounds_silent(no_speech: f32, average: f32) -> bool {
+    (no_speech > LIKELY_SILENCE && average < LEAST_AVERAGE)
+        || (no_speech > SURE_SILENCE && average < LEAST_AVERAGE_IN_SILENCE)
+}
+
 /// What is written in one go.
 struct Task {
     language: u32,
@@ -272,8 +289,13 @@ impl Engine for Whisper {
             None => None,
         };
         let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
-        let heard = self.decoder.start(&self.encode(samples)?)?;
-        let (languages, no_speech) = self.listen(&heard)?;
+        let mut heard = self.decoder.start(&self.encode(samples)?)?;
+        let (mut languages, mut no_speech) = self.listen(&heard)?;
+        let unsure = languages.first().is_none_or(|(_, probability)| *probability < SURE);
+        if given.is_none() && unsure && self.padding == Padding::Natural {
+            heard = self.decoder.start(&self.encode_as(samples, Padding::Full)?)?;
+            (languages, no_speech) = self.listen(&heard)?;
+        }
         let (code, probability) = match &request.language {
             Some(code) => (code.clone(), 1.0),
             None => languages.into_iter().next().unwrap_or_else(|| ("en".to_owned(), 0.0)),
@@ -282,7 +304,7 @@ impl Engine for Whisper {
 
         let mut task = Task { language, translate: false, seconds, no_speech };
         let (mut text, mut resume, average) = self.write(&heard, &task, request)?;
-        let silent = no_speech > LIKELY_SILENCE && average < LEAST_AVERAGE;
+        let silent = sounds_silent(no_speech, average);
         if request.silence_guard && silent {
             text.segments.clear();
             resume = None;

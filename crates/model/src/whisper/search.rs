@@ -16,6 +16,8 @@ pub struct Hypothesis {
     pub tokens: Vec<u32>,
     /// Sum of the log-probabilities of the tokens and the end.
     pub log_probability: f32,
+    /// Tokens that this is the sum of: those written, one for the end, and those of a loop cut off.
+    pub scored: usize,
     /// Whether a loop was cut off.
     pub looped: bool,
     /// Whether the end was reached before the bound.
@@ -25,7 +27,7 @@ pub struct Hypothesis {
 impl Hypothesis {
     /// Mean log-probability a token, the end included.
     pub fn average(&self) -> f32 {
-        self.log_probability / (self.tokens.len() + 1) as f32
+        self.log_probability / self.scored.max(1) as f32
     }
 }
 
@@ -94,6 +96,7 @@ impl Search {
                     false => likeliest(&logits),
                 };
                 text.log_probability += log_probability(&logits, token);
+                text.scored += 1;
                 if token == start.end {
                     text.ended = true;
                     done.push(text);
@@ -143,7 +146,8 @@ impl Search {
             let mut tokens = Vec::new();
             for (log_probability, row, token) in candidates {
                 let Some(parent) = live.get(row) else { continue };
-                let mut text = Hypothesis { log_probability, ..parent.clone() };
+                let scored = parent.scored + 1;
+                let mut text = Hypothesis { log_probability, scored, ..parent.clone() };
                 if token == start.end {
                     text.ended = true;
                     done.push(text);
