@@ -138,7 +138,7 @@ fn odd_recordings_are_read_as_they_are_meant() {
 }
 
 /// Half an hour as a stream, its memory watched: kept whole, its samples would take 115 MB, on top
-/// of the 215 MB of the program and its models. (Three hours take 215 MB as well, and a minute.)
+/// of the 215 MB of the program and its models. Three hours take no more.
 #[test]
 #[cfg(target_os = "linux")]
 fn long_recordings_do_not_sit_in_memory() {
