@@ -1,6 +1,8 @@
 //! Files of others: broken, empty, lying, odd or very long. One clear line each, and the rest of
 //! the batch goes on.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use partita_tests::{Run, Sample, Wav, models_installed, program};
 use serde_json::Value;
 use std::fs;

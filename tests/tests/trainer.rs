@@ -1,5 +1,7 @@
 //! `partita-train` over a folder made of the sample clips: checked, prepared, checked again.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use partita_tests::{Run, Sample};
 use serde_json::Value;
 use std::fs;

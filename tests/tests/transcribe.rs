@@ -1,6 +1,8 @@
 //! `partita` on the sample clips: what is heard, every form of output, options, and the commands
 //! beside `transcribe`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use partita_tests::{Run, Sample, Wav, models_installed, program};
 use serde_json::Value;
 use std::fs;
