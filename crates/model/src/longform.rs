@@ -13,6 +13,8 @@ use partita_audio::vad::{Segment as Voice, Segmenter, VoiceActivity};
 
 /// Voice segments closer than this are read together: more context, better text.
 const JOINED_GAP: u64 = SAMPLE_RATE as u64 * 3 / 2;
+/// Seconds at the end of speech without a word that are read again.
+const UNREAD: f64 = 2.0;
 /// A language other than the last window's must be likelier than this to be believed.
 const LANGUAGE_CHANGE: f32 = 0.6;
 /// The shortest stretch that is given to an engine.
@@ -186,14 +188,16 @@ impl<'a> LongForm<'a> {
             }
         }
         let seconds = |sample: u64| sample as f64 / f64::from(SAMPLE_RATE);
-        // Only a window that was full has cut what is said at its end.
-        let next = match transcript.resume {
-            Some(resume) if end - start >= self.longest => {
-                let resume = start + (resume * f64::from(SAMPLE_RATE)).round() as u64;
-                resume.clamp(end.min(start + LEAST_STEP), end)
-            }
-            _ => end,
-        };
+        // Only a window that was full has cut what is said at its end. But where somebody is known
+        // to speak after the last word written, another language has begun, say: that is read too.
+        let stopped = transcript.text.segments.last().map(|segment| segment.end);
+        let speaks = matches!(self.cutting, Cutting::Voice(_));
+        let stopped = stopped.filter(|at| speaks && seconds(end - start) - at > UNREAD);
+        let resume = transcript.resume.filter(|_| end - start >= self.longest).or(stopped);
+        let next = resume.map_or(end, |resume| {
+            let resume = start + (resume * f64::from(SAMPLE_RATE)).round() as u64;
+            resume.clamp(end.min(start + LEAST_STEP), end)
+        });
         move_text(&mut transcript.text, seconds(start));
         if let Some(translation) = &mut transcript.translation {
             move_text(translation, seconds(start));
@@ -220,9 +224,11 @@ impl<'a> LongForm<'a> {
     }
 }
 
+/// Moves times from a window's to the recording's, in whole milliseconds: sums of floats that are
+/// equal on paper stay equal.
 fn move_text(text: &mut Text, seconds: f64) {
+    let moved = |time: f64| ((time + seconds) * 1000.0).round() / 1000.0;
     for segment in &mut text.segments {
-        segment.start += seconds;
-        segment.end += seconds;
+        (segment.start, segment.end) = (moved(segment.start), moved(segment.end));
     }
 }

@@ -53,9 +53,8 @@ impl Rules {
         if written.is_empty() {
             self.first.iter().copied().for_each(&mut forbid);
         }
-        match &self.timestamps {
-            Some(timestamps) => timestamps.apply(logits, written),
-            None => {}
+        if let Some(timestamps) = &self.timestamps {
+            timestamps.apply(logits, written);
         }
     }
 
