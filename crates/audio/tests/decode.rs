@@ -1,4 +1,5 @@
 //! Every format, every shape of PCM, and files that are cut or broken.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Resampling: length, time, pass band and aliases, measured.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::f64::consts::TAU;
 

@@ -1,4 +1,5 @@
 //! Segments from probabilities that are given, from sounds that are made, and from the network.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
