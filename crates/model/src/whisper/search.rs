@@ -29,6 +29,22 @@ impl Hypothesis {
     pub fn average(&self) -> f32 {
         self.log_probability / self.scored.max(1) as f32
     }
+
+    /// Adds a token; whether the text goes on, having neither ended nor begun to loop.
+    fn goes_on(&mut self, token: u32, log_probability: f32, end: u32) -> bool {
+        self.log_probability += log_probability;
+        self.scored += 1;
+        if token == end {
+            self.ended = true;
+            return false;
+        }
+        self.tokens.push(token);
+        if let Some(length) = cut_loop(&self.tokens) {
+            self.tokens.truncate(length);
+            self.looped = true;
+        }
+        !self.looped
+    }
 }
 
 /// How to search.
@@ -95,17 +111,7 @@ impl Search {
                     true => draw(&logits, self.temperature, &mut random),
                     false => likeliest(&logits),
                 };
-                text.log_probability += log_probability(&logits, token);
-                text.scored += 1;
-                if token == start.end {
-                    text.ended = true;
-                    done.push(text);
-                    continue;
-                }
-                text.tokens.push(token);
-                if let Some(length) = cut_loop(&text.tokens) {
-                    text.tokens.truncate(length);
-                    text.looped = true;
+                if !text.goes_on(token, log_probability(&logits, token), start.end) {
                     done.push(text);
                     continue;
                 }
@@ -146,17 +152,8 @@ impl Search {
             let mut tokens = Vec::new();
             for (log_probability, row, token) in candidates {
                 let Some(parent) = live.get(row) else { continue };
-                let scored = parent.scored + 1;
-                let mut text = Hypothesis { log_probability, scored, ..parent.clone() };
-                if token == start.end {
-                    text.ended = true;
-                    done.push(text);
-                    continue;
-                }
-                text.tokens.push(token);
-                if let Some(length) = cut_loop(&text.tokens) {
-                    text.tokens.truncate(length);
-                    text.looped = true;
+                let mut text = parent.clone();
+                if !text.goes_on(token, log_probability - parent.log_probability, start.end) {
                     done.push(text);
                     continue;
                 }
