@@ -55,6 +55,7 @@ pub fn run(args: &TranscribeArgs) -> anyhow::Result<()> {
     args.engine.set_threads();
     let files = expand(&args.files);
     if let Some(folder) = &args.output {
+        check_names(&files)?;
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let (mut engine, options) = args.engine.open()?;
@@ -110,6 +111,19 @@ fn expand(names: &[String]) -> Vec<String> {
         }
     }
     files
+}
+
+/// Says before any audio is read that two results would have the same name.
+fn check_names(files: &[String]) -> anyhow::Result<()> {
+    let mut seen = std::collections::HashMap::new();
+    for file in files {
+        if let Some(name) = Path::new(file).file_name()
+            && let Some(other) = seen.insert(name, file)
+        {
+            bail!("{other} and {file} would be written to one file: transcribe them apart");
+        }
+    }
+    Ok(())
 }
 
 /// Says before any audio is read that a language is not there.
