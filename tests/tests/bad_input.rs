@@ -290,6 +290,16 @@ fn a_broken_model_is_one_line() {
     let named = broken.iter().any(|file| run.stderr.contains(file.to_str().unwrap()));
     assert!(named, "{} of {broken:?}", run.stderr);
 
+    // A file that was cut off is made again.
+    for file in &broken {
+        fs::File::options().write(true).open(file).unwrap().set_len(100_000).unwrap();
+    }
+    let mut command = Command::new(program("partita"));
+    let arguments = ["transcribe", "--quiet", "--lang", "en", &clip.path];
+    let run = Run::of(command.args(arguments).env("PARTITA_HOME", home.path()), &[]);
+    let rate = clip.error_rate(&run.success());
+    assert!(rate <= 0.2, "word error rate {rate:.2}");
+
     // With no model at all, the line says how to get it.
     let empty = tempfile::tempdir().unwrap();
     let mut command = Command::new(program("partita"));

@@ -231,6 +231,21 @@ fn wrong_options_are_one_line() {
 }
 
 #[test]
+fn results_never_overwrite_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let clips = ["a", "b"].map(|name| {
+        fs::create_dir(folder.path().join(name)).unwrap();
+        short_clip(&folder.path().join(name))
+    });
+    let output = folder.path().join("out");
+    let run = transcribe(&["-o", output.to_str().unwrap(), &clips[0], &clips[1]]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(1), ""));
+    let reason = "would be written to one file";
+    assert_eq!(run.complaints(&format!("error: {} and {}", clips[0], clips[1]), reason).len(), 1);
+    assert!(!output.exists(), "nothing was begun");
+}
+
+#[test]
 fn bench_measures_three_lengths() {
     if !models_installed() {
         return;
