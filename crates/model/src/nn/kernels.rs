@@ -46,6 +46,17 @@ fn gelu_one(x: f32) -> f32 {
     0.5 * x * (1.0 + erf.copysign(x))
 }
 
+/// `x * sigmoid(x)` or, by the same door, the tanh form of GELU:
+/// `x/2 (1 + tanh(z)) = x * sigmoid(2z)` with `z = sqrt(2/pi) (x + 0.044715 x^3)`.
+#[inline(always)]
+fn gate_one(x: f32, gate: Gate) -> f32 {
+    let z = match gate {
+        Gate::Silu => x,
+        Gate::Gelu => 1.595_769_1 * (x + 0.044_715 * x * x * x),
+    };
+    x / (1.0 + exp(-z))
+}
+
 #[inline(always)]
 fn softmax_row(row: &mut [f32], scale: f32) {
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -201,6 +212,45 @@ impl InplaceOp2 for AddBias {
     }
 }
 
+struct Gated {
+    gate: Gate,
+}
+
+impl InplaceOp2 for Gated {
+    fn name(&self) -> &'static str {
+        "gated"
+    }
+
+    fn cpu_fwd(
+        &self,
+        storage: &mut CpuStorage,
+        layout: &Layout,
+        up: &CpuStorage,
+        up_layout: &Layout,
+    ) -> Result<()> {
+        let (CpuStorage::F32(up), Some((start, end))) = (up, up_layout.contiguous_offsets()) else {
+            bail!("gated wants contiguous f32");
+        };
+        let data = contiguous(storage, layout, self.name())?;
+        if data.len() != end - start {
+            bail!("gated wants {:?} twice, not {:?}", layout.shape(), up_layout.shape());
+        }
+        let arch = pulp::Arch::new();
+        let work = |(data, up): (&mut [f32], &[f32])| {
+            arch.dispatch(|| {
+                data.iter_mut().zip(up).for_each(|(x, up)| *x = gate_one(*x, self.gate) * up);
+            });
+        };
+        let up = &up[start..end];
+        if data.len() <= PARALLEL_GRAIN {
+            work((data, up));
+        } else {
+            data.par_chunks_mut(PARALLEL_GRAIN).zip(up.par_chunks(PARALLEL_GRAIN)).for_each(work);
+        }
+        Ok(())
+    }
+}
+
 /// Whether our own kernels apply to `x`.
 fn on_cpu(x: &Tensor, mode: Mode) -> bool {
     mode == Mode::Inference && x.device().is_cpu() && x.dtype() == DType::F32 && x.is_contiguous()
@@ -230,6 +280,32 @@ pub fn gelu(x: Tensor, mode: Mode) -> Result<Tensor> {
         return Ok(x);
     }
     x.gelu_erf()
+}
+
+/// The activation of a feed-forward gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// GELU in its tanh form (Gemma).
+    Gelu,
+    /// `x * sigmoid(x)` (Llama, Qwen).
+    Silu,
+}
+
+/// `activation(gate) * up`, element by element (Shazeer 2020); `gate` and `up` of one shape.
+///
+/// In inference on the CPU `gate` itself is overwritten: pass a tensor that nobody else holds.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn gated(gate: Tensor, up: &Tensor, kind: Gate, mode: Mode) -> Result<Tensor> {
+    if on_cpu(&gate, mode) && up.is_contiguous() {
+        gate.inplace_op2(up, &Gated { gate: kind })?;
+        return Ok(gate);
+    }
+    match kind {
+        Gate::Gelu => gate.gelu()? * up,
+        Gate::Silu => gate.silu()? * up,
+    }
 }
 
 /// `x + bias` over the last dimension, then GELU if asked for; `x` may be overwritten.
@@ -274,5 +350,16 @@ mod tests {
         let x = Tensor::arange(0f32, 4001.0, &Device::Cpu).unwrap().affine(0.005, -10.0).unwrap();
         let found = gelu(x.copy().unwrap(), Mode::Inference).unwrap();
         assert!(difference(&x.gelu_erf().unwrap(), &found) < 2e-6);
+    }
+
+    #[test]
+    fn gates_agree_with_candle() {
+        let x = Tensor::arange(0f32, 40_010.0, &Device::Cpu).unwrap().affine(0.0005, -10.0).unwrap();
+        let up = x.affine(-0.3, 0.5).unwrap();
+        for kind in [Gate::Gelu, Gate::Silu] {
+            let expected = gated(x.clone(), &up, kind, Mode::Training).unwrap();
+            let found = gated(x.copy().unwrap(), &up, kind, Mode::Inference).unwrap();
+            assert!(difference(&expected, &found) < 1e-5, "{kind:?}");
+        }
     }
 }

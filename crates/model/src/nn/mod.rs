@@ -10,14 +10,16 @@ mod convolution;
 mod kernels;
 mod linear;
 mod norm;
+mod rope;
 mod source;
 
 pub use attention::{attend, merge_heads, split_heads};
 pub use cache::KvCache;
 pub use convolution::Conv1d;
-pub use kernels::{gelu, log_sum_exp, softmax};
+pub use kernels::{Gate, gated, gelu, log_sum_exp, softmax};
 pub use linear::{Activation, Linear};
 pub use norm::LayerNorm;
+pub use rope::{Rope, RopePairs};
 pub use source::{FileSource, Precision, ProcessorLevel, WeightSource};
 
 /// Which form of an operation a layer uses.

@@ -1,0 +1,202 @@
+//! The dimensions and variants of a decoder-only language model.
+
+use crate::error::ModelError;
+use crate::files::{FileError, Value, WeightFile};
+use crate::nn::{Gate, RopePairs};
+
+/// Layers that look back over a window only, between layers that see everything.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SlidingWindow {
+    /// Positions that a query sees, itself among them.
+    pub positions: usize,
+    /// Base of the rotary embedding in these layers.
+    pub rope_base: f64,
+    /// Every so many layers one sees everything: for 6, layers 5, 11, 17, … from 0.
+    pub global_every: usize,
+}
+
+/// What a language model is made of. The network asks these values and never an architecture's
+/// name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LlmConfig {
+    /// `general.architecture`: `gemma3`, `llama`, `qwen2` or `qwen3`.
+    pub architecture: String,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; query heads share them evenly.
+    pub key_heads: usize,
+    /// Width of a head.
+    pub head_width: usize,
+    /// Width inside the feed-forward blocks.
+    pub feed_forward: usize,
+    /// Positions that the model was trained for.
+    pub context: usize,
+    /// Rows of the token table.
+    pub vocabulary: usize,
+    /// Added to the mean of squares in norms.
+    pub epsilon: f64,
+    /// Base of the rotary embedding in layers that see everything.
+    pub rope_base: f64,
+    /// Positions are multiplied by this in layers that see everything.
+    pub rope_scale: f64,
+    /// Which elements are rotated together.
+    pub rope_pairs: RopePairs,
+    /// Layers with a window, if there are any.
+    pub window: Option<SlidingWindow>,
+    /// Embeddings of tokens are multiplied by this; audio embeddings are not.
+    pub embedding_scale: f64,
+    /// Activation of the feed-forward gate.
+    pub gate: Gate,
+    /// Whether queries and keys are normalised per head before the rotary embedding.
+    pub head_norms: bool,
+    /// Whether the outputs of attention and feed-forward are normalised before they are added.
+    pub post_norms: bool,
+    /// Whether query, key and value projections have biases.
+    pub biases: bool,
+    /// Whether the output projection is the token table.
+    pub tied: bool,
+}
+
+/// Largest value of any dimension that is believed.
+const LIMIT: u64 = 1 << 22;
+
+impl LlmConfig {
+    /// Reads a GGUF file's metadata under llama.cpp's keys.
+    ///
+    /// # Errors
+    /// When the architecture is none of the four, a key is missing, of another type or beyond
+    /// belief, dimensions contradict each other, or the file asks for something that is not built
+    /// (soft-capped logits, rotary scaling other than linear).
+    pub fn from_gguf(file: &WeightFile) -> Result<Self, ModelError> {
+        let architecture = file.metadata_str("general.architecture")?.to_owned();
+        let fault = |key: &str, reason: String| -> ModelError {
+            FileError::metadata(file.path(), key, reason).into()
+        };
+        let (gemma, qwen2, qwen3) = match architecture.as_str() {
+            "llama" => (false, false, false),
+            "gemma3" => (true, false, false),
+            "qwen2" => (false, true, false),
+            "qwen3" => (false, false, true),
+            other => {
+                let reason = format!("`{other}`; gemma3, llama, qwen2 and qwen3 are supported");
+                return Err(fault("general.architecture", reason));
+            }
+        };
+        let key = |name: &str| format!("{architecture}.{name}");
+        let has = |name: &str| file.metadata().contains_key(&key(name));
+        let read = |name: &str| match file.metadata_u64(&key(name))? {
+            value @ 1..=LIMIT => Ok(value as usize),
+            value => Err(fault(&key(name), format!("{value} is out of range"))),
+        };
+        let read_or = |name: &str, default| if has(name) { read(name) } else { Ok(default) };
+        let number = |name: &str, default: Option<f64>| match (has(name), default) {
+            (false, Some(default)) => Ok(default),
+            _ => match file.metadata_f64(&key(name))? {
+                value if value.is_finite() && value > 0.0 => Ok(value),
+                value => Err(fault(&key(name), format!("{value} is out of range"))),
+            },
+        };
+        if let Some(cap) = file.metadata().get(&key("final_logit_softcapping"))
+            && cap.as_f64() != Some(0.0)
+        {
+            let reason = "soft-capped logits are not supported".to_owned();
+            return Err(fault(&key("final_logit_softcapping"), reason));
+        }
+        let rope_scale = match file.metadata().get(&key("rope.scaling.type")) {
+            None => 1.0,
+            Some(Value::String(kind)) if kind == "none" => 1.0,
+            Some(Value::String(kind)) if kind == "linear" => {
+                1.0 / number("rope.scaling.factor", None)?
+            }
+            Some(_) => {
+                let reason = "only linear scaling is supported".to_owned();
+                return Err(fault(&key("rope.scaling.type"), reason));
+            }
+        };
+        if file.contains("rope_freqs.weight") {
+            let reason = "scaled rotary frequencies are not supported".to_owned();
+            let (path, name) = (file.path().to_owned(), "rope_freqs.weight".to_owned());
+            return Err(FileError::Tensor { path, name, reason }.into());
+        }
+
+        let (width, heads) = (read("embedding_length")?, read("attention.head_count")?);
+        let table = file.tensor("token_embd.weight")?;
+        let vocabulary = table.shape.first().copied().unwrap_or(0);
+        let window = match gemma {
+            true => Some(SlidingWindow {
+                positions: read("attention.sliding_window")?,
+                rope_base: number("rope.freq_base_swa", Some(10_000.0))?,
+                global_every: match file.metadata().get(&key("attention.sliding_window_pattern")) {
+                    None => 6,
+                    Some(Value::Array(_)) => {
+                        let reason = "a list of layers is not supported".to_owned();
+                        return Err(fault(&key("attention.sliding_window_pattern"), reason));
+                    }
+                    Some(_) => read("attention.sliding_window_pattern")?,
+                },
+            }),
+            false => None,
+        };
+        let config = Self {
+            width,
+            layers: read("block_count")?,
+            heads,
+            key_heads: read_or("attention.head_count_kv", heads)?,
+            head_width: read_or("attention.key_length", width / heads)?,
+            feed_forward: read("feed_forward_length")?,
+            context: read("context_length")?,
+            vocabulary,
+            epsilon: number("attention.layer_norm_rms_epsilon", None)?,
+            rope_base: number("rope.freq_base", Some(if gemma { 1e6 } else { 1e4 }))?,
+            rope_scale,
+            rope_pairs: match architecture.as_str() {
+                "llama" => RopePairs::Interleaved,
+                _ => RopePairs::Halves,
+            },
+            window,
+            embedding_scale: if gemma { (width as f64).sqrt() } else { 1.0 },
+            gate: if gemma { Gate::Gelu } else { Gate::Silu },
+            head_norms: gemma || qwen3,
+            post_norms: gemma,
+            biases: qwen2,
+            tied: !file.contains("output.weight"),
+            architecture,
+        };
+        config.check().map_err(|(name, reason)| fault(&key(name), reason))?;
+        let rotated = read_or("rope.dimension_count", config.head_width)?;
+        let values = read_or("attention.value_length", config.head_width)?;
+        for (name, found) in [("rope.dimension_count", rotated), ("attention.value_length", values)]
+        {
+            if found != config.head_width {
+                let reason = format!("{found}, but heads are {} wide", config.head_width);
+                return Err(fault(&key(name), reason));
+            }
+        }
+        Ok(config)
+    }
+
+    /// The key at fault and the reason, should dimensions contradict each other.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if !self.heads.is_multiple_of(self.key_heads) {
+            let reason = format!("{} heads cannot share {}", self.heads, self.key_heads);
+            return Err(("attention.head_count_kv", reason));
+        }
+        if self.head_width == 0 || !self.head_width.is_multiple_of(2) {
+            return Err(("attention.key_length", format!("heads of {} elements", self.head_width)));
+        }
+        // The largest published models have 128 layers; each costs memory before weights are read.
+        if self.layers > 1024 {
+            return Err(("block_count", format!("{} layers", self.layers)));
+        }
+        Ok(())
+    }
+
+    /// The window of a layer, counted from 0.
+    pub fn window_of(&self, layer: usize) -> Option<SlidingWindow> {
+        self.window.filter(|window| !(layer + 1).is_multiple_of(window.global_every))
+    }
+}
