@@ -10,6 +10,7 @@ mod convolution;
 mod kernels;
 mod linear;
 mod norm;
+mod rms_norm;
 mod rope;
 mod source;
 
@@ -19,6 +20,7 @@ pub use convolution::Conv1d;
 pub use kernels::{Gate, gated, gelu, log_sum_exp, softmax};
 pub use linear::{Activation, Linear};
 pub use norm::LayerNorm;
+pub use rms_norm::RmsNorm;
 pub use rope::{Rope, RopePairs};
 pub use source::{FileSource, Precision, ProcessorLevel, WeightSource};
 
