@@ -2,12 +2,14 @@
 //!
 //! - [`files`]: weight files, read with suspicion and written whole;
 //! - [`nn`]: the layers, one definition for training and inference;
+//! - [`llm`]: decoder-only language models;
 //! - [`whisper`]: Whisper's encoder and decoder, their import and decoding;
 //! - [`engine`]: what every engine can be asked; [`longform`]: audio of any length through one.
 
 pub mod engine;
 pub mod error;
 pub mod files;
+pub mod llm;
 pub mod longform;
 pub mod nn;
 pub mod whisper;

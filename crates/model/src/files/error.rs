@@ -68,11 +68,11 @@ impl FileError {
         Self::Io { path: path.to_owned(), cause }
     }
 
-    pub(super) fn tensor(path: &Path, name: &str, reason: impl Into<String>) -> Self {
+    pub(crate) fn tensor(path: &Path, name: &str, reason: impl Into<String>) -> Self {
         Self::Tensor { path: path.to_owned(), name: shown(name), reason: reason.into() }
     }
 
-    pub(super) fn metadata(path: &Path, key: &str, reason: impl Into<String>) -> Self {
+    pub(crate) fn metadata(path: &Path, key: &str, reason: impl Into<String>) -> Self {
         Self::Metadata { path: path.to_owned(), key: shown(key), reason: reason.into() }
     }
 }

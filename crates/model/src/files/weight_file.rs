@@ -277,6 +277,39 @@ impl WeightFile {
         Ok((tensor.shape.clone(), floats))
     }
 
+    /// One row of a matrix as stored.
+    ///
+    /// # Errors
+    /// There is no such tensor, it is no matrix, or it has no such row.
+    pub fn row_bytes(&self, name: &str, row: u32) -> Result<&[u8], FileError> {
+        let (tensor, bytes) = self.stored(name)?;
+        let wrong = |reason| FileError::tensor(&self.path, name, reason);
+        let [rows, _] = tensor.shape[..] else {
+            return Err(wrong(format!("shape {:?} is no matrix", tensor.shape)));
+        };
+        let length = bytes.len() / rows.max(1);
+        let start = (row as usize).checked_mul(length);
+        start
+            .filter(|_| length * rows == bytes.len() && (row as usize) < rows)
+            .and_then(|start| bytes.get(start..start + length))
+            .ok_or_else(|| wrong(format!("no row {row} of {rows}")))
+    }
+
+    /// Some rows of a matrix as `f32`, one after the other; only they are decoded.
+    ///
+    /// # Errors
+    /// There is no such tensor, it is no matrix, its type cannot be decoded, or a row is beyond it.
+    pub fn rows(&self, name: &str, rows: &[u32]) -> Result<Vec<f32>, FileError> {
+        let (tensor, _) = self.stored(name)?;
+        let mut floats = Vec::with_capacity(rows.len() * tensor.shape.last().unwrap_or(&0));
+        for &row in rows {
+            let row = decode::floats(tensor.kind, self.row_bytes(name, row)?)
+                .map_err(|reason| FileError::tensor(&self.path, name, reason))?;
+            floats.extend(row);
+        }
+        Ok(floats)
+    }
+
     /// A tensor for candle's quantized layers. GGUF keeps the stored type (F32, F16, BF16 and the
     /// quantized ones); everything else becomes F32. A scalar gets the shape `[1]`.
     ///

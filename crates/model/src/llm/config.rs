@@ -164,7 +164,7 @@ impl LlmConfig {
             post_norms: gemma,
             biases: qwen2,
             tied: !file.contains("output.weight"),
-            architecture,
+            architecture: architecture.clone(),
         };
         config.check().map_err(|(name, reason)| fault(&key(name), reason))?;
         let rotated = read_or("rope.dimension_count", config.head_width)?;

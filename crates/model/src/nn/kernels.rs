@@ -354,7 +354,8 @@ mod tests {
 
     #[test]
     fn gates_agree_with_candle() {
-        let x = Tensor::arange(0f32, 40_010.0, &Device::Cpu).unwrap().affine(0.0005, -10.0).unwrap();
+        let x =
+            Tensor::arange(0f32, 40_010.0, &Device::Cpu).unwrap().affine(0.0005, -10.0).unwrap();
         let up = x.affine(-0.3, 0.5).unwrap();
         for kind in [Gate::Gelu, Gate::Silu] {
             let expected = gated(x.clone(), &up, kind, Mode::Training).unwrap();

@@ -1,8 +1,9 @@
 //! A linear layer over float or quantized weights.
 
 use super::{Mode, kernels};
-use candle_core::quantized::QMatMul;
-use candle_core::{Module, Result, Tensor};
+use candle_core::quantized::{QMatMul, QTensor};
+use candle_core::{D, Module, Result, Tensor};
+use std::sync::Arc;
 
 /// What follows a [`Linear`]'s bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,8 @@ pub enum Activation {
 enum Weight {
     /// `[out, in]`, differentiable.
     Float(Tensor),
-    Quantized(QMatMul),
+    /// With the length of its rows, which may be padded with zeros.
+    Quantized(QMatMul, usize),
 }
 
 /// `y = x Wᵀ + b`, with `W` of shape `[out, in]` held in floats or in quantized blocks.
@@ -34,9 +36,15 @@ impl Linear {
         Self { weight: Weight::Float(weight), bias, mode }
     }
 
-    /// A layer over quantized weights `[out, in]` and an f32 bias `[out]`; inference only.
-    pub fn quantized(weight: QMatMul, bias: Option<Tensor>) -> Self {
-        Self { weight: Weight::Quantized(weight), bias, mode: Mode::Inference }
+    /// A layer over quantized weights `[out, in]` and an f32 bias `[out]`; inference only. Rows may
+    /// be longer than the input: what they have beyond it must be zero.
+    ///
+    /// # Errors
+    /// When `weight` is no matrix.
+    pub fn quantized(weight: Arc<QTensor>, bias: Option<Tensor>) -> Result<Self> {
+        let (_, inputs) = weight.shape().dims2()?;
+        let weight = Weight::Quantized(QMatMul::from_arc(weight)?, inputs);
+        Ok(Self { weight, bias, mode: Mode::Inference })
     }
 
     /// `[…, in]` to `[…, out]`.
@@ -54,7 +62,7 @@ impl Linear {
     pub fn forward_with(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
         let y = match &self.weight {
             Weight::Float(weight) => product(x, weight)?,
-            Weight::Quantized(weight) => weight.forward(x)?,
+            Weight::Quantized(weight, inputs) => weight.forward(&filled_up(x, *inputs)?)?,
         };
         let with_gelu = activation == Activation::Gelu;
         match &self.bias {
@@ -62,6 +70,14 @@ impl Linear {
             None if with_gelu => kernels::gelu(y, self.mode),
             None => Ok(y),
         }
+    }
+}
+
+/// Rows of `x` with zeros behind them, up to `width`.
+fn filled_up(x: &Tensor, width: usize) -> Result<Tensor> {
+    match x.dim(D::Minus1)? {
+        found if found < width => x.pad_with_zeros(D::Minus1, 0, width - found),
+        _ => Ok(x.clone()),
     }
 }
 

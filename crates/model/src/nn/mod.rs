@@ -10,6 +10,7 @@ mod convolution;
 mod kernels;
 mod linear;
 mod norm;
+mod reblock;
 mod rms_norm;
 mod rope;
 mod source;

@@ -1,9 +1,10 @@
 //! Where layers get their weights from.
 
+use super::reblock::{ROW, reblock};
 use super::{Conv1d, LayerNorm, Linear, Mode, RmsNorm};
 use crate::error::ModelError;
 use crate::files::{FileError, WeightFile};
-use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use std::sync::Arc;
 
@@ -23,6 +24,18 @@ pub trait WeightSource {
     /// # Errors
     /// When a tensor is missing or has another shape.
     fn linear(&self, name: &str, shape: (usize, usize), bias: bool) -> Result<Linear, ModelError>;
+
+    /// A linear layer over some rows of a weight of shape `(outputs, inputs)`, in that order and
+    /// without bias; never trained.
+    ///
+    /// # Errors
+    /// When the tensor is missing or has another shape, or a row is beyond it.
+    fn linear_of_rows(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        rows: &[u32],
+    ) -> Result<Linear, ModelError>;
 
     /// Layer normalisation of this width.
     ///
@@ -137,38 +150,75 @@ impl<'a> FileSource<'a> {
         &self.device
     }
 
-    /// A matrix `[rows, columns]` in the type that the precision asks for.
+    /// A matrix `[rows, columns]` in the type that the precision asks for, where that type takes
+    /// rows of this length; as it is stored otherwise.
     ///
     /// # Errors
     /// When it is missing or has another shape.
     pub fn matrix(&self, name: &str, shape: &[usize]) -> Result<QTensor, ModelError> {
+        let found = &self.file.tensor(name)?.shape;
+        self.expect_shape(name, found, shape)?;
         let stored = self.file.qtensor(name, &self.device)?;
-        self.expect_shape(name, stored.shape().dims(), shape)?;
-        let wanted = match self.precision {
-            _ if !self.device.is_cpu() => stored.dtype(),
-            Precision::Stored => stored.dtype(),
-            Precision::Float => GgmlDType::F32,
-            Precision::Decoding => self.fitting(stored.dtype(), shape),
-            Precision::Prefill if self.level == ProcessorLevel::Avx2 => GgmlDType::F32,
-            Precision::Prefill => self.fitting(stored.dtype(), shape),
-        };
-        if wanted == stored.dtype() {
+        let wanted = self.wanted(stored.dtype(), shape);
+        let row = shape.last().copied().unwrap_or(0);
+        if wanted == stored.dtype() || !row.is_multiple_of(wanted.block_size()) {
             return Ok(stored);
         }
         let values = stored.dequantize(&self.device)?;
         Ok(QTensor::quantize(&values, wanted)?)
     }
 
+    /// The weight of a linear layer, or some rows of it, with rows padded to what is fast.
+    fn weight(
+        &self,
+        name: &str,
+        shape: &[usize],
+        rows: Option<&[u32]>,
+    ) -> Result<QTensor, ModelError> {
+        let stored = self.file.tensor(name)?;
+        self.expect_shape(name, &stored.shape, shape)?;
+        let kind = stored.kind.candle().unwrap_or(GgmlDType::F32);
+        let wanted = self.wanted(kind, shape);
+        let is_as_wanted =
+            wanted == kind && (wanted.block_size() == 1 || is_fast_row(shape) || !self.pads());
+        match rows {
+            None if is_as_wanted => Ok(self.file.qtensor(name, &self.device)?),
+            _ => reblock(self.file, name, rows, wanted, &self.device),
+        }
+    }
+
+    /// Whether rows are padded to what fast products take.
+    fn pads(&self) -> bool {
+        self.device.is_cpu() && matches!(self.precision, Precision::Decoding | Precision::Prefill)
+    }
+
+    /// The type to hold a matrix in that is stored in another.
+    fn wanted(&self, stored: GgmlDType, shape: &[usize]) -> GgmlDType {
+        match self.precision {
+            _ if !self.device.is_cpu() => stored,
+            Precision::Stored => stored,
+            Precision::Float => GgmlDType::F32,
+            Precision::Prefill if self.level == ProcessorLevel::Avx2 => GgmlDType::F32,
+            Precision::Decoding | Precision::Prefill => self.fitting(stored, shape),
+        }
+    }
+
     /// The stored type, or the level's own where the stored one has no fast product here.
     fn fitting(&self, stored: GgmlDType, shape: &[usize]) -> GgmlDType {
-        let row = shape.last().copied().unwrap_or(0);
-        let slow = match stored {
-            GgmlDType::Q4K | GgmlDType::F32 | GgmlDType::F16 => false,
-            GgmlDType::Q6K => false,
-            other => other != self.level.decoding_type(),
+        let fast = match stored {
+            GgmlDType::F32 | GgmlDType::F16 => true,
+            GgmlDType::Q4K | GgmlDType::Q6K => is_fast_row(shape),
+            other => other == self.level.decoding_type() && is_fast_row(shape),
         };
-        let wanted = self.level.decoding_type();
-        if slow && row.is_multiple_of(wanted.block_size()) { wanted } else { stored }
+        if fast { stored } else { self.level.decoding_type() }
+    }
+
+    fn layer(&self, weight: QTensor, bias: Option<Tensor>) -> Result<Linear, ModelError> {
+        if matches!(weight.dtype(), GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) {
+            let weight = weight.dequantize(&self.device)?;
+            return Ok(Linear::float(weight, bias, Mode::Inference));
+        }
+        Ok(Linear::quantized(Arc::new(weight), bias)?)
     }
 
     fn expect_shape(
@@ -184,6 +234,11 @@ impl<'a> FileSource<'a> {
         let (path, name) = (self.file.path().to_owned(), name.to_owned());
         Err(FileError::Tensor { path, name, reason }.into())
     }
+}
+
+/// Whether candle has fast quantized products for rows of this length.
+fn is_fast_row(shape: &[usize]) -> bool {
+    shape.last().is_some_and(|row| row.is_multiple_of(ROW))
 }
 
 impl WeightSource for FileSource<'_> {
@@ -203,15 +258,21 @@ impl WeightSource for FileSource<'_> {
         (outputs, inputs): (usize, usize),
         bias: bool,
     ) -> Result<Linear, ModelError> {
-        let weight = self.matrix(&format!("{name}.weight"), &[outputs, inputs])?;
+        let weight = self.weight(&format!("{name}.weight"), &[outputs, inputs], None)?;
         let bias = match bias {
             true => Some(self.tensor(&format!("{name}.bias"), &[outputs])?),
             false => None,
         };
-        if matches!(weight.dtype(), GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) {
-            let weight = weight.dequantize(&self.device)?;
-            return Ok(Linear::float(weight, bias, Mode::Inference));
-        }
-        Ok(Linear::quantized(QMatMul::from_arc(Arc::new(weight))?, bias))
+        self.layer(weight, bias)
+    }
+
+    fn linear_of_rows(
+        &self,
+        name: &str,
+        (outputs, inputs): (usize, usize),
+        rows: &[u32],
+    ) -> Result<Linear, ModelError> {
+        let weight = self.weight(&format!("{name}.weight"), &[outputs, inputs], Some(rows))?;
+        self.layer(weight, None)
     }
 }
