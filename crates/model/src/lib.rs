@@ -2,6 +2,7 @@
 //!
 //! - [`files`]: weight files, read with suspicion and written whole;
 //! - [`nn`]: the layers, one definition for training and inference;
+//! - [`tokens`]: text to token ids and back, marks of tasks and languages, shortlists;
 //! - [`whisper`]: Whisper's encoder and decoder, their import and decoding;
 //! - [`engine`]: what every engine can be asked; [`longform`]: audio of any length through one.
 
@@ -10,6 +11,7 @@ pub mod error;
 pub mod files;
 pub mod longform;
 pub mod nn;
+pub mod tokens;
 pub mod whisper;
 
 pub use error::ModelError;
