@@ -3,6 +3,7 @@
 //! - [`files`]: weight files, read with suspicion and written whole;
 //! - [`nn`]: the layers, one definition for training and inference;
 //! - [`llm`]: decoder-only language models;
+//! - [`tokens`]: text to token ids and back, marks of tasks and languages, shortlists;
 //! - [`whisper`]: Whisper's encoder and decoder, their import and decoding;
 //! - [`engine`]: what every engine can be asked; [`longform`]: audio of any length through one.
 
@@ -12,6 +13,7 @@ pub mod files;
 pub mod llm;
 pub mod longform;
 pub mod nn;
+pub mod tokens;
 pub mod whisper;
 
 pub use error::ModelError;

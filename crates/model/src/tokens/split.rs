@@ -1,0 +1,138 @@
+//! Cutting a text into the words inside which byte-level pieces merge.
+//!
+//! The patterns are the published tokenizers'. They end in `\s+(?!\S)`, which leaves the last
+//! space of several to the word behind them. The `regex` crate has no look-ahead, but runs in
+//! linear time; so the patterns here end in `\s+`, and the last space is given back afterwards.
+
+use std::ops::Range;
+
+use regex::Regex;
+
+/// GPT-2's pattern.
+const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+";
+/// Qwen 2's: one digit is a word.
+const QWEN2: &str = r"(?x) '(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL]) | [^\r\n\p{L}\p{N}]?\p{L}+
+    | \p{N} | \x20?[^\s\p{L}\p{N}]+[\r\n]* | \s*[\r\n]+ | \s+";
+/// Llama 3's: up to three digits are a word.
+const LLAMA3: &str = r"(?x) '(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL]) | [^\r\n\p{L}\p{N}]?\p{L}+
+    | \p{N}{1,3} | \x20?[^\s\p{L}\p{N}]+[\r\n]* | \s*[\r\n]+ | \s+";
+
+/// A way to cut, as published.
+struct Scheme {
+    /// Names by which files ask for it (`tokenizer.ggml.pre`).
+    names: &'static [&'static str],
+    /// Applied one after the other, each to what the one before has left in one piece.
+    patterns: &'static [&'static str],
+    /// Whether a word that is a token is taken whole, whatever the merges make of it.
+    whole_words: bool,
+}
+
+const SCHEMES: &[Scheme] = &[
+    Scheme { names: &["gpt-2"], patterns: &[GPT2], whole_words: false },
+    Scheme { names: &["smollm"], patterns: &[r"\p{N}", GPT2], whole_words: false },
+    Scheme { names: &["qwen2"], patterns: &[QWEN2], whole_words: false },
+    Scheme {
+        names: &["llama-bpe", "llama3", "llama-v3"],
+        patterns: &[LLAMA3],
+        whole_words: true,
+    },
+    Scheme {
+        names: &["default"],
+        patterns: &[r"[\p{P}$+<=>^~|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"],
+        whole_words: false,
+    },
+];
+
+/// One way to cut a text into words.
+#[derive(Debug, Clone)]
+pub(super) struct Splitter {
+    patterns: Vec<Regex>,
+    pub whole_words: bool,
+}
+
+impl Splitter {
+    /// The one that files ask for by this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let scheme = SCHEMES.iter().find(|scheme| scheme.names.contains(&name))?;
+        let patterns = scheme.patterns.iter().map(|pattern| Regex::new(pattern).ok());
+        Some(Self { patterns: patterns.collect::<Option<_>>()?, whole_words: scheme.whole_words })
+    }
+
+    /// All names that are known.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        SCHEMES.iter().flat_map(|scheme| scheme.names.iter().copied())
+    }
+
+    /// The words of a text; nothing is left out.
+    pub fn words<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
+        let mut words = vec![0..text.len()];
+        for pattern in &self.patterns {
+            let mut finer = Vec::with_capacity(words.len());
+            for word in words {
+                cut(pattern, text, word, &mut finer);
+            }
+            words = finer;
+        }
+        words.into_iter().filter_map(|word| text.get(word))
+    }
+}
+
+/// Cuts one stretch of a text into what a pattern finds and what lies between.
+fn cut(pattern: &Regex, text: &str, stretch: Range<usize>, into: &mut Vec<Range<usize>>) {
+    let Some(inside) = text.get(stretch.clone()) else { return };
+    let mut from = 0;
+    while let Some(found) = pattern.find_at(inside, from) {
+        let mut end = found.end();
+        let word = found.as_str();
+        // Of a run of spaces with something behind it, the last goes to what is behind; unless it
+        // is a line's end, where the pattern knows those.
+        let spaces = end < inside.len() && word.chars().all(char::is_whitespace);
+        if spaces && !(word.ends_with(['\r', '\n']) && pattern.as_str().contains(r"[\r\n]+"))
+            && let Some((last, _)) = word.char_indices().next_back()
+            && last > 0
+        {
+            end = found.start() + last;
+        }
+        if found.start() > from {
+            into.push(stretch.start + from..stretch.start + found.start());
+        }
+        into.push(stretch.start + found.start()..stretch.start + end);
+        from = end;
+    }
+    if from < inside.len() {
+        into.push(stretch.start + from..stretch.end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words<'t>(name: &str, text: &'t str) -> Vec<&'t str> {
+        Splitter::named(name).unwrap().words(text).collect()
+    }
+
+    #[test]
+    fn every_pattern_compiles() {
+        for name in Splitter::names() {
+            assert!(Splitter::named(name).is_some(), "{name}");
+        }
+        assert!(Splitter::named("unheard-of").is_none());
+    }
+
+    #[test]
+    fn published_examples() {
+        let text = "I'm  12345 \n\n x!\n";
+        assert_eq!(words("gpt-2", text), ["I", "'m", " ", " 12345", " \n\n", " x", "!", "\n"]);
+        assert_eq!(
+            words("smollm", text),
+            ["I", "'m", "  ", "1", "2", "3", "4", "5", " \n\n", " x", "!", "\n"]
+        );
+        assert_eq!(
+            words("qwen2", text),
+            ["I", "'m", " ", " ", "1", "2", "3", "4", "5", " \n\n", " x", "!\n"]
+        );
+        assert_eq!(words("llama-bpe", "12345é"), ["123", "45", "é"]);
+        assert_eq!(words("default", "a, 1234"), ["a", ",", " ", "123", "4"]);
+    }
+}
