@@ -10,6 +10,7 @@ mod convolution;
 mod kernels;
 mod linear;
 mod norm;
+mod rms_norm;
 mod source;
 
 pub use attention::{attend, merge_heads, split_heads};
@@ -18,6 +19,7 @@ pub use convolution::Conv1d;
 pub use kernels::{gelu, log_sum_exp, softmax};
 pub use linear::{Activation, Linear};
 pub use norm::LayerNorm;
+pub use rms_norm::RmsNorm;
 pub use source::{FileSource, Precision, ProcessorLevel, WeightSource};
 
 /// Which form of an operation a layer uses.

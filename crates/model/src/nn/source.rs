@@ -1,6 +1,6 @@
 //! Where layers get their weights from.
 
-use super::{Conv1d, LayerNorm, Linear, Mode};
+use super::{Conv1d, LayerNorm, Linear, Mode, RmsNorm};
 use crate::error::ModelError;
 use crate::files::{FileError, WeightFile};
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
@@ -32,6 +32,15 @@ pub trait WeightSource {
         let gain = self.tensor(&format!("{name}.weight"), &[width])?;
         let bias = self.tensor(&format!("{name}.bias"), &[width])?;
         Ok(LayerNorm::new(gain, bias, 1e-5, self.mode()))
+    }
+
+    /// Root-mean-square normalisation of this width.
+    ///
+    /// # Errors
+    /// When the gain is missing or has another shape.
+    fn rms_norm(&self, name: &str, width: usize, epsilon: f32) -> Result<RmsNorm, ModelError> {
+        let gain = self.tensor(&format!("{name}.weight"), &[width])?;
+        Ok(RmsNorm::new(gain, epsilon, self.mode()))
     }
 
     /// A convolution of kernel 3 and padding 1, weight `[outputs, inputs, 3]`.

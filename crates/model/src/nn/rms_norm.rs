@@ -1,0 +1,135 @@
+//! Root-mean-square normalisation.
+
+use super::Mode;
+use candle_core::{D, Result, Tensor, bail};
+
+/// `x / sqrt(mean(x²) + epsilon) * gain` over the last dimension (Zhang and Sennrich 2019).
+#[derive(Debug, Clone)]
+pub struct RmsNorm {
+    gain: Tensor,
+    epsilon: f32,
+    /// Part of a row that is not padding; 1 where all of it is.
+    share: f64,
+    mode: Mode,
+}
+
+impl RmsNorm {
+    /// `gain` of shape `[width]`, as multiplied (Gemma's stored `w` is `1 + w` here).
+    pub fn new(gain: Tensor, epsilon: f32, mode: Mode) -> Self {
+        Self { gain, epsilon, share: 1.0, mode }
+    }
+
+    /// For rows whose first `width` elements are the values and whose others are zero: the mean is
+    /// over `width` elements. The result's others are zero too.
+    ///
+    /// # Errors
+    /// When `width` is zero or more than the gain has.
+    pub fn with_true_width(mut self, width: usize) -> Result<Self> {
+        let row = self.gain.dims1()?;
+        if width == 0 || width > row {
+            bail!("a norm over {width} elements of rows of {row}");
+        }
+        self.share = width as f64 / row as f64;
+        // A gain that is trained stays the variable that it is, and is scaled when used.
+        if self.mode == Mode::Inference {
+            self.gain = self.scaled_gain()?;
+        }
+        Ok(self)
+    }
+
+    /// `[…, width]` to the same shape.
+    ///
+    /// # Errors
+    /// When the last dimension of `x` is not that of the gain.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        // With n elements in a row of which m count, and S their sum of squares:
+        // x / sqrt(S/m + e) = x / sqrt(S/n + e m/n) * sqrt(m/n).
+        let epsilon = (f64::from(self.epsilon) * self.share) as f32;
+        match self.mode {
+            Mode::Inference => candle_nn::ops::rms_norm(&x.contiguous()?, &self.gain, epsilon),
+            Mode::Training => {
+                if x.dim(D::Minus1)? != self.gain.dims1()? {
+                    bail!("rows {:?} do not fit a gain {:?}", x.shape(), self.gain.shape());
+                }
+                let gain = self.scaled_gain()?.to_dtype(x.dtype())?;
+                candle_nn::ops::rms_norm_slow(x, &gain, epsilon)
+            }
+        }
+    }
+
+    fn scaled_gain(&self) -> Result<Tensor> {
+        if self.share == 1.0 { Ok(self.gain.clone()) } else { &self.gain * self.share.sqrt() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    const WIDTH: usize = 5;
+
+    fn values(count: usize, step: f32) -> Vec<f32> {
+        (0..count).map(|i| (i as f32 * step).sin() * 3.0).collect()
+    }
+
+    /// By the definition, in f64.
+    fn expected(rows: &[f32], gain: &[f32], epsilon: f64) -> Vec<f32> {
+        let normed = rows.chunks(WIDTH).flat_map(|row| {
+            let squares: f64 = row.iter().map(|&x| f64::from(x).powi(2)).sum();
+            let size = (squares / WIDTH as f64 + epsilon).sqrt();
+            row.iter().zip(gain).map(move |(&x, &g)| (f64::from(x) / size * f64::from(g)) as f32)
+        });
+        normed.collect()
+    }
+
+    #[test]
+    fn rows_are_normed_and_padding_changes_nothing() {
+        let (x, gain) = (values(3 * WIDTH, 0.7), values(WIDTH, 1.3));
+        let expected = expected(&x, &gain, 0.01);
+        let x = Tensor::from_vec(x, (3, WIDTH), &Device::Cpu).unwrap();
+        let gain = Tensor::from_vec(gain, WIDTH, &Device::Cpu).unwrap();
+        for mode in [Mode::Inference, Mode::Training] {
+            let plain = RmsNorm::new(gain.clone(), 0.01, mode);
+            let wide = RmsNorm::new(gain.pad_with_zeros(0, 0, 3).unwrap(), 0.01, mode);
+            let wide = wide.with_true_width(WIDTH).unwrap();
+            let padded = wide.forward(&x.pad_with_zeros(1, 0, 3).unwrap()).unwrap();
+            let rest = padded.narrow(1, WIDTH, 3).unwrap().flatten_all().unwrap();
+            assert_eq!(rest.to_vec1::<f32>().unwrap(), [0.0; 9]);
+            for found in [plain.forward(&x).unwrap(), padded.narrow(1, 0, WIDTH).unwrap()] {
+                let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                for (a, b) in expected.iter().zip(&found) {
+                    assert!((a - b).abs() < 2e-6, "{mode:?}: {a} {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_trained_gain_gets_its_gradient_and_is_seen_when_it_changes() {
+        let x = Tensor::from_vec(values(8, 0.7), (1, 8), &Device::Cpu).unwrap();
+        let gain = Var::ones(8, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let norm = RmsNorm::new(gain.as_tensor().clone(), 1e-6, Mode::Training);
+        let norm = norm.with_true_width(4).unwrap();
+        let before = norm.forward(&x).unwrap();
+        let gradients = before.sum_all().unwrap().backward().unwrap();
+        // The derivative by a gain of one is the output itself.
+        let gradient = gradients.get(&gain).unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(gradient, before.squeeze(0).unwrap().to_vec1::<f32>().unwrap());
+        gain.set(&(gain.as_tensor() * 2.0).unwrap()).unwrap();
+        let doubled = norm.forward(&x).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(doubled, (before * 2.0).unwrap().to_vec2::<f32>().unwrap());
+    }
+
+    #[test]
+    fn widths_that_do_not_fit_are_refused() {
+        let gain = Tensor::ones(4, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let x = Tensor::ones((1, 6), candle_core::DType::F32, &Device::Cpu).unwrap();
+        for mode in [Mode::Inference, Mode::Training] {
+            let norm = RmsNorm::new(gain.clone(), 1e-6, mode);
+            assert!(norm.forward(&x).is_err());
+            assert!(norm.clone().with_true_width(0).is_err());
+            assert!(norm.with_true_width(5).is_err());
+        }
+    }
+}
