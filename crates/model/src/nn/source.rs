@@ -1,6 +1,6 @@
 //! Where layers get their weights from.
 
-use super::{Conv1d, LayerNorm, Linear, Mode, RmsNorm};
+use super::{Conv1d, Init, LayerNorm, Linear, Mode, RmsNorm};
 use crate::error::ModelError;
 use crate::files::{FileError, WeightFile};
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
@@ -8,6 +8,9 @@ use candle_core::{Device, Tensor};
 use std::sync::Arc;
 
 /// Gives layers by the names of their weights: `NAME.weight`, `NAME.bias`.
+///
+/// Layers that may be trained from nothing ask with an [`Init`]; sources for inference have all
+/// tensors stored and do not look at it, so one definition of a network serves both.
 pub trait WeightSource {
     /// The form of operations that the layers shall use.
     fn mode(&self) -> Mode;
@@ -24,13 +27,45 @@ pub trait WeightSource {
     /// When a tensor is missing or has another shape.
     fn linear(&self, name: &str, shape: (usize, usize), bias: bool) -> Result<Linear, ModelError>;
 
+    /// As [`WeightSource::tensor`]; in training it may begin as `init`.
+    ///
+    /// # Errors
+    /// When it is missing where it must be stored, or has another shape.
+    fn tensor_or(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor, ModelError> {
+        let _ = init;
+        self.tensor(name, shape)
+    }
+
+    /// As [`WeightSource::linear`]; in training the weight may begin as `init`, the bias as zeros.
+    ///
+    /// # Errors
+    /// When a tensor is missing where it must be stored, or has another shape.
+    fn linear_or(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        bias: bool,
+        init: Init,
+    ) -> Result<Linear, ModelError> {
+        let _ = init;
+        self.linear(name, shape, bias)
+    }
+
     /// Layer normalisation of this width.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
     fn layer_norm(&self, name: &str, width: usize) -> Result<LayerNorm, ModelError> {
-        let gain = self.tensor(&format!("{name}.weight"), &[width])?;
-        let bias = self.tensor(&format!("{name}.bias"), &[width])?;
+        self.layer_norm_or(name, width, Init::Stored)
+    }
+
+    /// As [`WeightSource::layer_norm`]; in training the gain may begin as `init`, the bias as zeros.
+    ///
+    /// # Errors
+    /// When a tensor is missing where it must be stored, or has another shape.
+    fn layer_norm_or(&self, name: &str, width: usize, init: Init) -> Result<LayerNorm, ModelError> {
+        let gain = self.tensor_or(&format!("{name}.weight"), &[width], init)?;
+        let bias = self.tensor_or(&format!("{name}.bias"), &[width], init.bias())?;
         Ok(LayerNorm::new(gain, bias, 1e-5, self.mode()))
     }
 
@@ -39,23 +74,40 @@ pub trait WeightSource {
     /// # Errors
     /// When the gain is missing or has another shape.
     fn rms_norm(&self, name: &str, width: usize, epsilon: f32) -> Result<RmsNorm, ModelError> {
-        let gain = self.tensor(&format!("{name}.weight"), &[width])?;
+        self.rms_norm_or(name, width, epsilon, Init::Stored)
+    }
+
+    /// As [`WeightSource::rms_norm`]; in training the gain may begin as `init`.
+    ///
+    /// # Errors
+    /// When the gain is missing where it must be stored, or has another shape.
+    fn rms_norm_or(
+        &self,
+        name: &str,
+        width: usize,
+        epsilon: f32,
+        init: Init,
+    ) -> Result<RmsNorm, ModelError> {
+        let gain = self.tensor_or(&format!("{name}.weight"), &[width], init)?;
         Ok(RmsNorm::new(gain, epsilon, self.mode()))
     }
 
-    /// A convolution of kernel 3 and padding 1, weight `[outputs, inputs, 3]`.
+    /// A convolution with weight `[outputs, inputs, kernel]`, `kernel` odd, zero-padded so that
+    /// `t` frames become `ceil(t / stride)`; in training the weight may begin as `init`, the bias
+    /// as zeros.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape.
+    /// When a tensor is missing where it must be stored, or has another shape.
     fn convolution(
         &self,
         name: &str,
-        (outputs, inputs): (usize, usize),
+        [outputs, inputs, kernel]: [usize; 3],
         stride: usize,
+        init: Init,
     ) -> Result<Conv1d, ModelError> {
-        let weight = self.tensor(&format!("{name}.weight"), &[outputs, inputs, 3])?;
-        let bias = self.tensor(&format!("{name}.bias"), &[outputs])?;
-        Ok(Conv1d::new(weight, bias, 1, stride)?)
+        let weight = self.tensor_or(&format!("{name}.weight"), &[outputs, inputs, kernel], init)?;
+        let bias = self.tensor_or(&format!("{name}.bias"), &[outputs], init.bias())?;
+        Ok(Conv1d::new(weight, bias, kernel / 2, stride, self.mode())?)
     }
 }
 
