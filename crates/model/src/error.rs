@@ -17,6 +17,14 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A parameter that is missing, has another shape, or cannot be trained.
+    #[error("parameter `{name}`: {reason}")]
+    Parameter {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A tensor operation that failed: shapes, memory or device.
     #[error("tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),

@@ -2,6 +2,7 @@
 //!
 //! - [`files`]: weight files, read with suspicion and written whole;
 //! - [`nn`]: the layers, one definition for training and inference;
+//! - [`speech`]: what joins a speech encoder to a language model: adapters and CTC;
 //! - [`llm`]: decoder-only language models;
 //! - [`tokens`]: text to token ids and back, marks of tasks and languages, shortlists;
 //! - [`whisper`]: Whisper's encoder and decoder, their import and decoding;
@@ -13,6 +14,7 @@ pub mod files;
 pub mod llm;
 pub mod longform;
 pub mod nn;
+pub mod speech;
 pub mod tokens;
 pub mod whisper;
 

@@ -29,13 +29,16 @@ mod error;
 pub mod gguf;
 mod kind;
 mod safetensors;
+mod safetensors_write;
 mod summary;
 mod tensor;
 mod value;
 mod weight_file;
+mod whole;
 
 pub use error::FileError;
 pub use kind::TensorKind;
+pub use safetensors_write::write_safetensors;
 pub use summary::{KindTotal, Summary};
 pub use tensor::TensorInfo;
 pub use value::{Array, Value};

@@ -132,7 +132,7 @@ impl Output {
         };
         let is_trained = |id: &&u32| trained.is_some_and(|rows| rows.ids.contains_key(id));
         let mut ids: Vec<u32> = wanted.iter().filter(|id| !is_trained(id)).copied().collect();
-        let linear = source.linear_of_rows(name, shape, &ids)?;
+        let linear = source.linear_of_rows(&table.file, name, &ids, &table.device)?;
         let last: Vec<u32> = wanted.iter().filter(is_trained).copied().collect();
         let rows = match trained {
             Some(rows) if !last.is_empty() => {

@@ -1,6 +1,7 @@
 //! One-dimensional convolution.
 
-use candle_core::{Result, Tensor};
+use super::Mode;
+use candle_core::{Result, Tensor, bail};
 
 /// Convolution over time with bias: `[batch, in, time]` to `[batch, out, time / stride]`.
 #[derive(Debug, Clone)]
@@ -9,6 +10,7 @@ pub struct Conv1d {
     bias: Tensor,
     padding: usize,
     stride: usize,
+    mode: Mode,
 }
 
 impl Conv1d {
@@ -16,9 +18,15 @@ impl Conv1d {
     ///
     /// # Errors
     /// When `bias` is not a vector.
-    pub fn new(weight: Tensor, bias: Tensor, padding: usize, stride: usize) -> Result<Self> {
+    pub fn new(
+        weight: Tensor,
+        bias: Tensor,
+        padding: usize,
+        stride: usize,
+        mode: Mode,
+    ) -> Result<Self> {
         let outputs = bias.dims1()?;
-        Ok(Self { weight, bias: bias.reshape((1, outputs, 1))?, padding, stride })
+        Ok(Self { weight, bias: bias.reshape((1, outputs, 1))?, padding, stride, mode })
     }
 
     /// `[batch, in, time]` to `[batch, out, (time + 2 padding - kernel) / stride + 1]`.
@@ -26,6 +34,74 @@ impl Conv1d {
     /// # Errors
     /// When the channels of `x` do not fit the weight.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.conv1d(&self.weight, self.padding, self.stride, 1, 1)?.broadcast_add(&self.bias)
+        let y = match self.mode {
+            Mode::Inference => x.conv1d(&self.weight, self.padding, self.stride, 1, 1)?,
+            Mode::Training => self.as_product(x)?,
+        };
+        y.broadcast_add(&self.bias.to_dtype(y.dtype())?)
+    }
+
+    /// The same as one matrix product: candle's own backward pass of a padded convolution is a
+    /// scalar loop on the CPU.
+    fn as_product(&self, x: &Tensor) -> Result<Tensor> {
+        let (outputs, inputs, kernel) = self.weight.dims3()?;
+        let (batch, channels, time) = x.dims3()?;
+        if channels != inputs || time + 2 * self.padding < kernel || self.stride == 0 {
+            bail!("{:?} does not fit a convolution {:?}", x.shape(), self.weight.shape());
+        }
+        let frames = (time + 2 * self.padding - kernel) / self.stride + 1;
+        // Each place in the kernel reads every stride-th frame from its own first one on.
+        let read = kernel - 1 + self.stride * frames;
+        let right = read.saturating_sub(time + self.padding);
+        let x = x.pad_with_zeros(2, self.padding, right)?;
+        let place = |at| {
+            let x = x.narrow(2, at, self.stride * frames)?;
+            x.reshape((batch, channels, frames, self.stride))?.narrow(3, 0, 1)
+        };
+        let places = (0..kernel).map(place).collect::<Result<Vec<_>>>()?;
+        let columns = Tensor::cat(&places, 3)?.transpose(1, 2)?;
+        let columns = columns.reshape((batch * frames, inputs * kernel))?;
+        let weight = self.weight.to_dtype(x.dtype())?.reshape((outputs, inputs * kernel))?;
+        columns.matmul(&weight.t()?)?.reshape((batch, frames, outputs))?.transpose(1, 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{D, Device, Var};
+
+    /// Values and gradients of our form against candle's own.
+    #[test]
+    fn a_product_is_a_convolution() {
+        let device = Device::Cpu;
+        for (kernel, stride, time) in
+            [(3, 1, 9), (3, 2, 8), (3, 2, 9), (5, 2, 7), (5, 1, 5), (3, 4, 1), (3, 4, 11)]
+        {
+            let x = Var::randn(0f32, 1.0, (2, 3, time), &device).unwrap();
+            let weight = Var::randn(0f32, 1.0, (4, 3, kernel), &device).unwrap();
+            let bias = Tensor::randn(0f32, 1.0, 4, &device).unwrap();
+            let run = |mode| {
+                let (weight, bias) = (weight.as_tensor().clone(), bias.clone());
+                let layer = Conv1d::new(weight, bias, kernel / 2, stride, mode).unwrap();
+                layer.forward(&x).unwrap()
+            };
+            let (theirs, ours) = (run(Mode::Inference), run(Mode::Training));
+            assert_eq!(ours.dims(), [2, 4, time.div_ceil(stride)]);
+            let near = |a: &Tensor, b: &Tensor| {
+                let off = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
+                off.max(D::Minus1).unwrap().to_scalar::<f32>().unwrap() < 1e-4
+            };
+            assert!(near(&theirs, &ours), "{kernel} {stride} {time}");
+            let pull = Tensor::randn(0f32, 1.0, ours.shape(), &device).unwrap();
+            let gradients = |y: Tensor| (y * &pull).unwrap().sum_all().unwrap().backward().unwrap();
+            let (theirs, ours) = (gradients(theirs), gradients(ours));
+            for var in [&x, &weight] {
+                assert!(
+                    near(theirs.get(var).unwrap(), ours.get(var).unwrap()),
+                    "{kernel} {stride}"
+                );
+            }
+        }
     }
 }

@@ -109,6 +109,14 @@ pub fn log_sum_exp(values: &[f32]) -> f32 {
     )
 }
 
+/// Softmax of each row of `width` elements, in place, on this thread.
+pub(crate) fn softmax_rows(data: &mut [f32], width: usize) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || data.chunks_exact_mut(width.max(1)).for_each(|row| softmax_row(row, 1.0)),
+    )
+}
+
 /// The contiguous `f32` elements of a tensor's storage.
 fn contiguous<'a>(
     storage: &'a mut CpuStorage,
@@ -314,7 +322,7 @@ pub(super) fn add_bias(x: Tensor, bias: &Tensor, with_gelu: bool, mode: Mode) ->
         x.inplace_op2(bias, &AddBias { gelu: with_gelu })?;
         return Ok(x);
     }
-    let x = x.broadcast_add(bias)?;
+    let x = x.broadcast_add(&bias.to_dtype(x.dtype())?)?;
     if with_gelu { x.gelu_erf() } else { Ok(x) }
 }
 

@@ -1,8 +1,8 @@
 //! A linear layer over float or quantized weights.
 
-use super::{Mode, kernels};
+use super::{LowRank, Mode, kernels};
 use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{D, Module, Result, Tensor};
+use candle_core::{D, DType, Device, Module, Result, Tensor};
 use std::sync::Arc;
 
 /// What follows a [`Linear`]'s bias.
@@ -22,10 +22,21 @@ enum Weight {
     Quantized(QMatMul, usize),
 }
 
-/// `y = x Wᵀ + b`, with `W` of shape `[out, in]` held in floats or in quantized blocks.
+/// What training added to the weight.
+#[derive(Debug, Clone)]
+enum Change {
+    /// Added to the product.
+    Beside(LowRank),
+    /// Already in the weight; the weight without it is kept.
+    Merged(LowRank, Weight),
+}
+
+/// `y = x Wᵀ + b`, with `W` of shape `[out, in]` held in floats or in quantized blocks, and perhaps
+/// a low-rank change of it: `y = x (W + alpha/r B A)ᵀ + b`.
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Weight,
+    change: Option<Change>,
     bias: Option<Tensor>,
     mode: Mode,
 }
@@ -33,7 +44,7 @@ pub struct Linear {
 impl Linear {
     /// A layer over float weights `[out, in]` and a bias `[out]`.
     pub fn float(weight: Tensor, bias: Option<Tensor>, mode: Mode) -> Self {
-        Self { weight: Weight::Float(weight), bias, mode }
+        Self { weight: Weight::Float(weight), change: None, bias, mode }
     }
 
     /// A layer over quantized weights `[out, in]` and an f32 bias `[out]`; inference only. Rows may
@@ -44,7 +55,67 @@ impl Linear {
     pub fn quantized(weight: Arc<QTensor>, bias: Option<Tensor>) -> Result<Self> {
         let (_, inputs) = weight.shape().dims2()?;
         let weight = Weight::Quantized(QMatMul::from_arc(weight)?, inputs);
-        Ok(Self { weight, bias, mode: Mode::Inference })
+        Ok(Self { weight, change: None, bias, mode: Mode::Inference })
+    }
+
+    /// The same layer with another bias `[out]`.
+    pub fn with_bias(self, bias: Option<Tensor>) -> Self {
+        Self { bias, ..self }
+    }
+
+    /// The same layer with this low-rank change beside its weight, instead of one that it had.
+    pub fn with_low_rank(self, low_rank: LowRank) -> Self {
+        Self { change: Some(Change::Beside(low_rank)), ..self.unmerged() }
+    }
+
+    /// The same layer with its low-rank change inside the weight: one product instead of three.
+    ///
+    /// A quantized weight becomes f32, since rounding the sum again would lose some of the change.
+    /// The weight before is kept beside the new one, so [`Linear::unmerged`] is exact.
+    ///
+    /// # Errors
+    /// When the change has another shape than the weight, or the device has no room.
+    pub fn merged(&self) -> Result<Self> {
+        let Some(Change::Beside(low_rank)) = &self.change else { return Ok(self.clone()) };
+        let delta = low_rank.delta()?;
+        let weight = match &self.weight {
+            Weight::Float(weight) => weight.clone(),
+            Weight::Quantized(QMatMul::QTensor(weight), _) => weight.dequantize(delta.device())?,
+            Weight::Quantized(QMatMul::Tensor(weight) | QMatMul::TensorF16(weight), _) => {
+                weight.to_dtype(DType::F32)?
+            }
+        };
+        let dtype = weight.dtype();
+        let sum = (weight.to_dtype(DType::F32)? + delta.to_dtype(DType::F32)?)?;
+        let change = Change::Merged(low_rank.clone(), self.weight.clone());
+        let weight = Weight::Float(sum.to_dtype(dtype)?);
+        Ok(Self { weight, change: Some(change), bias: self.bias.clone(), mode: self.mode })
+    }
+
+    /// The same layer with its low-rank change beside the weight, which is the one before
+    /// [`Linear::merged`], bit by bit.
+    pub fn unmerged(&self) -> Self {
+        let (weight, change) = match &self.change {
+            Some(Change::Merged(low_rank, weight)) => {
+                (weight.clone(), Some(Change::Beside(low_rank.clone())))
+            }
+            other => (self.weight.clone(), other.clone()),
+        };
+        Self { weight, change, bias: self.bias.clone(), mode: self.mode }
+    }
+
+    /// The weight that is used, as f32 `[out, in]`.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn weight(&self, device: &Device) -> Result<Tensor> {
+        match &self.weight {
+            Weight::Float(weight) => weight.to_device(device)?.to_dtype(DType::F32),
+            Weight::Quantized(QMatMul::QTensor(weight), _) => weight.dequantize(device),
+            Weight::Quantized(QMatMul::Tensor(weight) | QMatMul::TensorF16(weight), _) => {
+                weight.to_device(device)?.to_dtype(DType::F32)
+            }
+        }
     }
 
     /// `[…, in]` to `[…, out]`.
@@ -60,10 +131,13 @@ impl Linear {
     /// # Errors
     /// When the last dimension of `x` is not `in`.
     pub fn forward_with(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        let y = match &self.weight {
+        let mut y = match &self.weight {
             Weight::Float(weight) => product(x, weight)?,
             Weight::Quantized(weight, inputs) => weight.forward(&filled_up(x, *inputs)?)?,
         };
+        if let Some(Change::Beside(low_rank)) = &self.change {
+            y = (y + low_rank.forward(x)?)?;
+        }
         let with_gelu = activation == Activation::Gelu;
         match &self.bias {
             Some(bias) => kernels::add_bias(y, bias, with_gelu, self.mode),
@@ -81,10 +155,12 @@ fn filled_up(x: &Tensor, width: usize) -> Result<Tensor> {
     }
 }
 
-/// `x Wᵀ` with all leading dimensions of `x` taken together: one product, not one a batch row.
-fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+/// `x Wᵀ` in the type of `x`, with all leading dimensions of `x` taken together: one product, not
+/// one a batch row.
+pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let mut shape = x.dims().to_vec();
     let (outputs, inputs) = weight.dims2()?;
+    let weight = weight.to_dtype(x.dtype())?;
     let y = x.reshape(((), inputs))?.matmul(&weight.t()?)?;
     if let Some(last) = shape.last_mut() {
         *last = outputs;

@@ -7,23 +7,42 @@
 mod attention;
 mod cache;
 mod convolution;
+mod delta;
+mod dropout;
+mod initial;
 mod kernels;
 mod linear;
+mod low_rank;
+mod names;
 mod norm;
+mod padding;
+mod parameters;
 mod reblock;
 mod rms_norm;
 mod rope;
 mod source;
+mod training;
+mod transformer;
 
 pub use attention::{attend, merge_heads, split_heads};
 pub use cache::KvCache;
 pub use convolution::Conv1d;
+pub use delta::DeltaSource;
+pub use dropout::Dropout;
+pub use initial::Init;
+pub(crate) use kernels::softmax_rows;
 pub use kernels::{Gate, gated, gelu, log_sum_exp, softmax};
 pub use linear::{Activation, Linear};
+pub use low_rank::{LowRank, LowRankSpec};
+pub use names::NameSet;
 pub use norm::LayerNorm;
+pub use padding::FrameMask;
+pub use parameters::{BaseValues, Parameters};
 pub use rms_norm::RmsNorm;
 pub use rope::{Rope, RopePairs};
 pub use source::{FileSource, Precision, ProcessorLevel, WeightSource};
+pub use training::TrainingSource;
+pub use transformer::TransformerLayer;
 
 /// Which form of an operation a layer uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

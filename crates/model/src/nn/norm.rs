@@ -26,7 +26,8 @@ impl LayerNorm {
         match self.mode {
             Mode::Inference => candle_nn::ops::layer_norm(x, &self.gain, &self.bias, self.epsilon),
             Mode::Training => {
-                candle_nn::ops::layer_norm_slow(x, &self.gain, &self.bias, self.epsilon)
+                let (gain, bias) = (self.gain.to_dtype(x.dtype())?, self.bias.to_dtype(x.dtype())?);
+                candle_nn::ops::layer_norm_slow(x, &gain, &bias, self.epsilon)
             }
         }
     }

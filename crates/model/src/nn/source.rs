@@ -1,7 +1,7 @@
 //! Where layers get their weights from.
 
 use super::reblock::{ROW, reblock};
-use super::{Conv1d, LayerNorm, Linear, Mode, RmsNorm};
+use super::{Conv1d, Init, LayerNorm, Linear, Mode, RmsNorm};
 use crate::error::ModelError;
 use crate::files::{FileError, WeightFile};
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -9,6 +9,9 @@ use candle_core::{Device, Tensor};
 use std::sync::Arc;
 
 /// Gives layers by the names of their weights: `NAME.weight`, `NAME.bias`.
+///
+/// Layers that may be trained from nothing ask with an [`Init`]; sources for inference have all
+/// tensors stored and do not look at it, so one definition of a network serves both.
 pub trait WeightSource {
     /// The form of operations that the layers shall use.
     fn mode(&self) -> Mode;
@@ -25,25 +28,63 @@ pub trait WeightSource {
     /// When a tensor is missing or has another shape.
     fn linear(&self, name: &str, shape: (usize, usize), bias: bool) -> Result<Linear, ModelError>;
 
-    /// A linear layer over some rows of a weight of shape `(outputs, inputs)`, in that order and
-    /// without bias; never trained.
+    /// A linear layer over some rows of a weight of `file`, in that order and without bias; never
+    /// trained. Floats, unless the source holds quantized weights.
     ///
     /// # Errors
-    /// When the tensor is missing or has another shape, or a row is beyond it.
+    /// When the tensor is missing or no matrix, or a row is beyond it.
     fn linear_of_rows(
+        &self,
+        file: &WeightFile,
+        name: &str,
+        rows: &[u32],
+        device: &Device,
+    ) -> Result<Linear, ModelError> {
+        let values = file.rows(&format!("{name}.weight"), rows)?;
+        let width = values.len() / rows.len().max(1);
+        let weight = Tensor::from_vec(values, (rows.len(), width), device)?;
+        Ok(Linear::float(weight, None, self.mode()))
+    }
+
+    /// As [`WeightSource::tensor`]; in training it may begin as `init`.
+    ///
+    /// # Errors
+    /// When it is missing where it must be stored, or has another shape.
+    fn tensor_or(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor, ModelError> {
+        let _ = init;
+        self.tensor(name, shape)
+    }
+
+    /// As [`WeightSource::linear`]; in training the weight may begin as `init`, the bias as zeros.
+    ///
+    /// # Errors
+    /// When a tensor is missing where it must be stored, or has another shape.
+    fn linear_or(
         &self,
         name: &str,
         shape: (usize, usize),
-        rows: &[u32],
-    ) -> Result<Linear, ModelError>;
+        bias: bool,
+        init: Init,
+    ) -> Result<Linear, ModelError> {
+        let _ = init;
+        self.linear(name, shape, bias)
+    }
 
     /// Layer normalisation of this width.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
     fn layer_norm(&self, name: &str, width: usize) -> Result<LayerNorm, ModelError> {
-        let gain = self.tensor(&format!("{name}.weight"), &[width])?;
-        let bias = self.tensor(&format!("{name}.bias"), &[width])?;
+        self.layer_norm_or(name, width, Init::Stored)
+    }
+
+    /// As [`WeightSource::layer_norm`]; in training the gain may begin as `init`, the bias as zeros.
+    ///
+    /// # Errors
+    /// When a tensor is missing where it must be stored, or has another shape.
+    fn layer_norm_or(&self, name: &str, width: usize, init: Init) -> Result<LayerNorm, ModelError> {
+        let gain = self.tensor_or(&format!("{name}.weight"), &[width], init)?;
+        let bias = self.tensor_or(&format!("{name}.bias"), &[width], init.bias())?;
         Ok(LayerNorm::new(gain, bias, 1e-5, self.mode()))
     }
 
@@ -52,23 +93,40 @@ pub trait WeightSource {
     /// # Errors
     /// When the gain is missing or has another shape.
     fn rms_norm(&self, name: &str, width: usize, epsilon: f32) -> Result<RmsNorm, ModelError> {
-        let gain = self.tensor(&format!("{name}.weight"), &[width])?;
+        self.rms_norm_or(name, width, epsilon, Init::Stored)
+    }
+
+    /// As [`WeightSource::rms_norm`]; in training the gain may begin as `init`.
+    ///
+    /// # Errors
+    /// When the gain is missing where it must be stored, or has another shape.
+    fn rms_norm_or(
+        &self,
+        name: &str,
+        width: usize,
+        epsilon: f32,
+        init: Init,
+    ) -> Result<RmsNorm, ModelError> {
+        let gain = self.tensor_or(&format!("{name}.weight"), &[width], init)?;
         Ok(RmsNorm::new(gain, epsilon, self.mode()))
     }
 
-    /// A convolution of kernel 3 and padding 1, weight `[outputs, inputs, 3]`.
+    /// A convolution with weight `[outputs, inputs, kernel]`, `kernel` odd, zero-padded so that
+    /// `t` frames become `ceil(t / stride)`; in training the weight may begin as `init`, the bias
+    /// as zeros.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape.
+    /// When a tensor is missing where it must be stored, or has another shape.
     fn convolution(
         &self,
         name: &str,
-        (outputs, inputs): (usize, usize),
+        [outputs, inputs, kernel]: [usize; 3],
         stride: usize,
+        init: Init,
     ) -> Result<Conv1d, ModelError> {
-        let weight = self.tensor(&format!("{name}.weight"), &[outputs, inputs, 3])?;
-        let bias = self.tensor(&format!("{name}.bias"), &[outputs])?;
-        Ok(Conv1d::new(weight, bias, 1, stride)?)
+        let weight = self.tensor_or(&format!("{name}.weight"), &[outputs, inputs, kernel], init)?;
+        let bias = self.tensor_or(&format!("{name}.bias"), &[outputs], init.bias())?;
+        Ok(Conv1d::new(weight, bias, kernel / 2, stride, self.mode())?)
     }
 }
 
@@ -168,22 +226,17 @@ impl<'a> FileSource<'a> {
         Ok(QTensor::quantize(&values, wanted)?)
     }
 
-    /// The weight of a linear layer, or some rows of it, with rows padded to what is fast.
-    fn weight(
-        &self,
-        name: &str,
-        shape: &[usize],
-        rows: Option<&[u32]>,
-    ) -> Result<QTensor, ModelError> {
+    /// The weight of a linear layer, with rows padded to what is fast.
+    fn weight(&self, name: &str, shape: &[usize]) -> Result<QTensor, ModelError> {
         let stored = self.file.tensor(name)?;
         self.expect_shape(name, &stored.shape, shape)?;
         let kind = stored.kind.candle().unwrap_or(GgmlDType::F32);
         let wanted = self.wanted(kind, shape);
         let is_as_wanted =
             wanted == kind && (wanted.block_size() == 1 || is_fast_row(shape) || !self.pads());
-        match rows {
-            None if is_as_wanted => Ok(self.file.qtensor(name, &self.device)?),
-            _ => reblock(self.file, name, rows, wanted, &self.device),
+        match is_as_wanted {
+            true => Ok(self.file.qtensor(name, &self.device)?),
+            false => reblock(self.file, name, None, wanted, &self.device),
         }
     }
 
@@ -258,7 +311,7 @@ impl WeightSource for FileSource<'_> {
         (outputs, inputs): (usize, usize),
         bias: bool,
     ) -> Result<Linear, ModelError> {
-        let weight = self.weight(&format!("{name}.weight"), &[outputs, inputs], None)?;
+        let weight = self.weight(&format!("{name}.weight"), &[outputs, inputs])?;
         let bias = match bias {
             true => Some(self.tensor(&format!("{name}.bias"), &[outputs])?),
             false => None,
@@ -268,11 +321,14 @@ impl WeightSource for FileSource<'_> {
 
     fn linear_of_rows(
         &self,
+        file: &WeightFile,
         name: &str,
-        (outputs, inputs): (usize, usize),
         rows: &[u32],
+        device: &Device,
     ) -> Result<Linear, ModelError> {
-        let weight = self.weight(&format!("{name}.weight"), &[outputs, inputs], Some(rows))?;
-        self.layer(weight, None)
+        let name = format!("{name}.weight");
+        let stored = file.tensor(&name)?;
+        let wanted = self.wanted(stored.kind.candle().unwrap_or(GgmlDType::F32), &stored.shape);
+        self.layer(reblock(file, &name, Some(rows), wanted, device)?, None)
     }
 }

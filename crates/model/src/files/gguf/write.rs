@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use super::{ALIGNMENT, ALIGNMENT_KEY, MAGIC, MOST_DIMS, VERSION, value_id};
 use crate::files::tensor::span;
-use crate::files::{Array, FileError, TensorKind, Value};
+use crate::files::{Array, FileError, TensorKind, Value, whole};
 
 /// Longest tensor name that llama.cpp loads, in bytes.
 const LONGEST_NAME: usize = 63;
@@ -55,19 +55,7 @@ impl GgufWriter {
         if let Some(spec) = tensors.iter().find(|spec| !names.insert(spec.name.as_str())) {
             return Err(FileError::tensor(path, &spec.name, "announced twice"));
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".partita-").suffix(".gguf.part");
-        #[cfg(unix)]
-        {
-            // Like any other new file: what the umask leaves, not the 0600 of secret files.
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let file = builder
-            .tempfile_in(folder.unwrap_or(Path::new(".")))
-            .map_err(|cause| FileError::io(path, cause))?;
-
+        let file = whole::beside(path, ".gguf.part")?;
         let waiting = tensors.iter().zip(&spans).map(|(spec, &span)| (spec.name.clone(), span));
         let mut writer = Self {
             path: path.to_owned(),
@@ -119,9 +107,7 @@ impl GgufWriter {
         let path = self.path;
         let file =
             self.file.into_inner().map_err(|error| FileError::io(&path, error.into_error()))?;
-        file.as_file().sync_all().map_err(|cause| FileError::io(&path, cause))?;
-        file.persist(&path).map_err(|error| FileError::io(&path, error.error))?;
-        Ok(())
+        whole::place(file, &path)
     }
 
     /// Writes bytes and pads them to the alignment.

@@ -1,0 +1,120 @@
+//! A base model and what training changed of it.
+
+use super::{Linear, LowRank, Mode, WeightSource};
+use crate::error::ModelError;
+use crate::files::{FileError, WeightFile};
+use candle_core::{Device, Tensor};
+
+/// Weights of a base, with those of a second file instead of or beside them: its tensors of the same
+/// names instead, its low-rank changes beside the linear layers that they are named after. For
+/// inference with what [`Parameters::save`](super::Parameters::save) wrote.
+#[derive(Debug)]
+pub struct DeltaSource<'a, S> {
+    base: S,
+    delta: &'a WeightFile,
+    device: Device,
+    alpha: Option<f64>,
+}
+
+impl<'a, S: WeightSource> DeltaSource<'a, S> {
+    /// `delta` over `base`, on the base's device.
+    ///
+    /// # Errors
+    /// When the file's alpha ([`LowRank::ALPHA_KEY`]) is no number.
+    pub fn new(base: S, delta: &'a WeightFile, device: &Device) -> Result<Self, ModelError> {
+        let alpha = match delta.metadata().get(LowRank::ALPHA_KEY) {
+            None => None,
+            Some(value) => {
+                let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
+                Some(number.filter(|alpha| alpha.is_finite()).ok_or_else(|| {
+                    let (path, key) = (delta.path().to_owned(), LowRank::ALPHA_KEY.to_owned());
+                    FileError::Metadata { path, key, reason: "is not a number".to_owned() }
+                })?)
+            }
+        };
+        Ok(Self { base, delta, device: device.clone(), alpha })
+    }
+
+    fn changed(&self, name: &str) -> Result<Tensor, ModelError> {
+        let (shape, values) = self.delta.floats(name)?;
+        Ok(Tensor::from_vec(values, shape, &self.device)?)
+    }
+
+    fn low_rank(
+        &self,
+        name: &str,
+        (outputs, inputs): (usize, usize),
+    ) -> Result<Option<LowRank>, ModelError> {
+        let [a_name, b_name] = LowRank::names(name);
+        if !self.delta.contains(&a_name) {
+            return Ok(None);
+        }
+        let (a, b) = (self.changed(&a_name)?, self.changed(&b_name)?);
+        let wrong = |name: String, reason: String| {
+            let path = self.delta.path().to_owned();
+            ModelError::from(FileError::Tensor { path, name, reason })
+        };
+        let rank = a.dims().first().copied().unwrap_or(0);
+        if a.dims() != [rank, inputs] || b.dims() != [outputs, rank] || rank == 0 {
+            let (a, b) = (a.shape(), b.shape());
+            let reason = format!("{a:?} and {b:?} do not change [{outputs}, {inputs}]");
+            return Err(wrong(a_name, reason));
+        }
+        let Some(alpha) = self.alpha else {
+            let (path, key) = (self.delta.path().to_owned(), LowRank::ALPHA_KEY.to_owned());
+            return Err(FileError::Metadata { path, key, reason: "missing".to_owned() }.into());
+        };
+        Ok(Some(LowRank::new(a, b, alpha, None)?))
+    }
+}
+
+impl<S: WeightSource> WeightSource for DeltaSource<'_, S> {
+    fn mode(&self) -> Mode {
+        self.base.mode()
+    }
+
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+        if !self.delta.contains(name) {
+            return self.base.tensor(name, shape);
+        }
+        let tensor = self.changed(name)?;
+        if tensor.dims() == shape {
+            return Ok(tensor);
+        }
+        let (path, name) = (self.delta.path().to_owned(), name.to_owned());
+        let reason = format!("shape {:?}, wanted {shape:?}", tensor.dims());
+        Err(FileError::Tensor { path, name, reason }.into())
+    }
+
+    fn linear_of_rows(
+        &self,
+        file: &WeightFile,
+        name: &str,
+        rows: &[u32],
+        device: &Device,
+    ) -> Result<Linear, ModelError> {
+        self.base.linear_of_rows(file, name, rows, device)
+    }
+
+    fn linear(
+        &self,
+        name: &str,
+        (outputs, inputs): (usize, usize),
+        bias: bool,
+    ) -> Result<Linear, ModelError> {
+        let (weight_name, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
+        let bias_of = || self.tensor(&bias_name, &[outputs]);
+        let linear = if self.delta.contains(&weight_name) {
+            let weight = self.tensor(&weight_name, &[outputs, inputs])?;
+            Linear::float(weight, bias.then(bias_of).transpose()?, self.mode())
+        } else {
+            let linear = self.base.linear(name, (outputs, inputs), bias)?;
+            let changed = bias && self.delta.contains(&bias_name);
+            if changed { linear.with_bias(Some(bias_of()?)) } else { linear }
+        };
+        match self.low_rank(name, (outputs, inputs))? {
+            Some(low_rank) => Ok(linear.with_low_rank(low_rank)),
+            None => Ok(linear),
+        }
+    }
+}
