@@ -2,10 +2,11 @@
 //!
 //! - [`files`]: weight files, read with suspicion and written whole;
 //! - [`nn`]: the layers, one definition for training and inference;
-//! - [`speech`]: what joins a speech encoder to a language model: adapters and CTC;
+//! - [`speech`]: a language model that hears;
 //! - [`llm`]: decoder-only language models;
 //! - [`tokens`]: text to token ids and back, marks of tasks and languages, shortlists;
 //! - [`whisper`]: Whisper's encoder and decoder, their import and decoding;
+//! - [`search`]: the search for a text, shared by all decoders;
 //! - [`engine`]: what every engine can be asked; [`longform`]: audio of any length through one.
 
 pub mod engine;
@@ -14,6 +15,7 @@ pub mod files;
 pub mod llm;
 pub mod longform;
 pub mod nn;
+pub mod search;
 pub mod speech;
 pub mod tokens;
 pub mod whisper;

@@ -1,17 +1,32 @@
-//! What joins a speech encoder to a language model: adapters, and CTC over the model's own words.
+//! A language model that hears: Whisper's encoder, an adapter, and a small language model that
+//! writes transcript and translation in one pass; CTC over the language model's own words.
 
 mod adapter;
 mod conv_glu;
 mod ctc;
 mod ctc_align;
 mod ctc_loss;
+mod engine;
+mod grammar;
+mod loss;
+mod model;
+mod task;
 mod transformer_conv;
 mod ultravox;
+mod vocabulary;
+mod writing;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterShape};
 pub use conv_glu::ConvGlu;
 pub use ctc::CtcHead;
 pub use ctc_align::{Alignment, CTC_STEP, align, greedy};
 pub use ctc_loss::{CtcLoss, ctc_loss};
+pub use engine::SpeechEngine;
+pub use grammar::Grammar;
+pub use loss::{AnswerLoss, Sequence};
+pub use model::{Bases, SpeechConfig, SpeechLlm};
+pub use task::{Task, answer};
 pub use transformer_conv::TransformerConv;
 pub use ultravox::Ultravox;
+pub use vocabulary::Vocabulary;
+pub use writing::{Answer, Wish};

@@ -39,7 +39,8 @@ impl ByteScheme {
             let id = id.ok_or_else(|| wrong("makes a piece that is no token"))?;
             merges.entry(pair).or_insert(Join { order: rank, id });
         }
-        let bytes = (0..=u8::MAX).map(|byte| vocabulary.text_id(letter(byte).encode_utf8(&mut [0; 4])));
+        let bytes =
+            (0..=u8::MAX).map(|byte| vocabulary.text_id(letter(byte).encode_utf8(&mut [0; 4])));
         let bytes = bytes.collect();
         let name = keys.text("pre")?.unwrap_or("default");
         let splitter = Splitter::named(name).ok_or_else(|| {

@@ -31,11 +31,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme { names: &["gpt-2"], patterns: &[GPT2], whole_words: false },
     Scheme { names: &["smollm"], patterns: &[r"\p{N}", GPT2], whole_words: false },
     Scheme { names: &["qwen2"], patterns: &[QWEN2], whole_words: false },
-    Scheme {
-        names: &["llama-bpe", "llama3", "llama-v3"],
-        patterns: &[LLAMA3],
-        whole_words: true,
-    },
+    Scheme { names: &["llama-bpe", "llama3", "llama-v3"], patterns: &[LLAMA3], whole_words: true },
     Scheme {
         names: &["default"],
         patterns: &[r"[\p{P}$+<=>^~|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"],
@@ -87,7 +83,8 @@ fn cut(pattern: &Regex, text: &str, stretch: Range<usize>, into: &mut Vec<Range<
         // Of a run of spaces with something behind it, the last goes to what is behind; unless it
         // is a line's end, where the pattern knows those.
         let spaces = end < inside.len() && word.chars().all(char::is_whitespace);
-        if spaces && !(word.ends_with(['\r', '\n']) && pattern.as_str().contains(r"[\r\n]+"))
+        if spaces
+            && !(word.ends_with(['\r', '\n']) && pattern.as_str().contains(r"[\r\n]+"))
             && let Some((last, _)) = word.char_indices().next_back()
             && last > 0
         {

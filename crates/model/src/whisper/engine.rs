@@ -5,12 +5,12 @@ use super::decoder::{Decoder, DecoderState};
 use super::encoder::Encoder;
 use super::guards::compression_ratio;
 use super::rules::Rules;
-use super::search::{Hypothesis, Search, Started};
 use super::tokens::{TIMESTAMP_STEP, WhisperTokens};
 use crate::engine::{Capabilities, Engine, Request, Segment, Text, Transcript};
 use crate::error::ModelError;
 use crate::files::{Array, FileError, WeightFile};
 use crate::nn::{FileSource, Precision};
+use crate::search::{Hypothesis, Search, Started, TextModel};
 use candle_core::{Device, Tensor};
 use partita_audio::SAMPLE_RATE;
 use partita_audio::mel::{Frames, LogMel};
@@ -184,14 +184,10 @@ impl Whisper {
         for &temperature in temperatures {
             let search =
                 Search { beam: request.beam.max(1), temperature, draws: 5, limit, seed: 17 };
-            let found = search.run(Started {
-                decoder: &self.decoder,
-                state: state.fork()?,
-                logits: logits.clone(),
-                rules: &rules,
-                end: self.tokens.end,
-                device: &self.device,
-            })?;
+            let model =
+                Writing { decoder: &self.decoder, state: state.fork()?, device: &self.device };
+            let (logits, end) = (logits.clone(), self.tokens.end);
+            let found = search.run(Started { model, logits, rules: &rules, end })?;
             written += found.tokens.len();
             let text = self.tokens.text(&found.tokens)?;
             let doubted = found.average() < LEAST_AVERAGE;
@@ -258,6 +254,33 @@ impl Whisper {
 fn sounds_silent(no_speech: f32, average: f32) -> bool {
     (no_speech > LIKELY_SILENCE && average < LEAST_AVERAGE)
         || (no_speech > SURE_SILENCE && average < LEAST_AVERAGE_IN_SILENCE)
+}
+
+/// A decoder that writes the text of one window.
+struct Writing<'a> {
+    decoder: &'a Decoder,
+    state: DecoderState,
+    device: &'a Device,
+}
+
+impl TextModel for Writing<'_> {
+    fn step(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let hidden = self.decoder.forward(tokens, tokens.len(), &mut self.state)?;
+        Ok(self.decoder.logits(&hidden, 0)?)
+    }
+
+    fn read(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let hidden = self.decoder.forward(tokens, 1, &mut self.state)?;
+        Ok(self.decoder.logits(&hidden.transpose(0, 1)?, 0)?)
+    }
+
+    fn forget(&mut self, tokens: usize) {
+        self.state.truncate(self.state.len().saturating_sub(tokens));
+    }
+
+    fn select(&mut self, rows: &[u32]) -> Result<(), ModelError> {
+        Ok(self.state.select(rows, self.device)?)
+    }
 }
 
 /// What is written in one go.

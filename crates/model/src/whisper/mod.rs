@@ -11,14 +11,12 @@ mod engine;
 mod guards;
 mod import;
 mod rules;
-mod search;
 mod tokens;
 
 pub use config::WhisperConfig;
 pub use decoder::{Decoder, DecoderState};
 pub use encoder::Encoder;
 pub use engine::{Padding, Whisper};
-pub use guards::{compression_ratio, cut_loop};
+pub use guards::compression_ratio;
 pub use import::{Quantization, import};
-pub use search::{Hypothesis, Search};
 pub use tokens::WhisperTokens;

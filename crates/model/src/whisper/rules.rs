@@ -1,6 +1,7 @@
 //! Which tokens may come next.
 
 use super::tokens::WhisperTokens;
+use crate::search::Constraint;
 
 /// The rules of Whisper's own decoding: suppressed tokens, and the grammar of timestamps.
 #[derive(Debug, Clone)]
@@ -41,9 +42,10 @@ impl Rules {
         });
         Self { always, first: first.to_vec(), timestamps }
     }
+}
 
-    /// Sets what must not follow `written` to -inf.
-    pub fn apply(&self, logits: &mut [f32], written: &[u32]) {
+impl Constraint for Rules {
+    fn apply(&self, logits: &mut [f32], written: &[u32]) {
         let mut forbid = |id: u32| {
             if let Some(logit) = logits.get_mut(id as usize) {
                 *logit = f32::NEG_INFINITY;
@@ -56,11 +58,6 @@ impl Rules {
         if let Some(timestamps) = &self.timestamps {
             timestamps.apply(logits, written);
         }
-    }
-
-    /// Whether the answer carries timestamps.
-    pub fn has_timestamps(&self) -> bool {
-        self.timestamps.is_some()
     }
 }
 
@@ -140,7 +137,7 @@ mod tests {
     #[test]
     fn without_times_only_the_lists_rule() {
         let rules = rules(None);
-        assert!(!rules.has_timestamps());
+        assert!(rules.timestamps.is_none());
         let first = allowed(&rules, &[]);
         assert!([1, 2, 3, END].iter().all(|id| !first.contains(id)));
         let later = allowed(&rules, &[10]);
@@ -153,7 +150,7 @@ mod tests {
     #[test]
     fn times_come_in_pairs_and_do_not_go_back() {
         let rules = rules(Some(55));
-        assert!(rules.has_timestamps());
+        assert!(rules.timestamps.is_some());
         let words = || (0..=END).filter(|id| ![1, 2].contains(id));
         let at = |step: u32| ZERO + step;
         let cases: [(&[u32], Vec<u32>); 6] = [

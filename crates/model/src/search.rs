@@ -1,19 +1,53 @@
-//! Searching for the text of one window: greedy, beam, or sampled.
+//! Searching for a text, token by token: greedy, beam, sampled, or verifying a draft.
+//!
+//! Engines share it: a [`TextModel`] says what may follow, a [`Constraint`] what must not.
 
-use super::decoder::{Decoder, DecoderState};
-use super::guards::cut_loop;
-use super::rules::Rules;
 use crate::error::ModelError;
 use crate::nn::log_sum_exp;
-use candle_core::Device;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+
+/// A network that has read something and can be asked what comes next. It keeps rows of text side
+/// by side.
+pub trait TextModel {
+    /// Adds one token to each row; logits a row.
+    ///
+    /// # Errors
+    /// When the network fails.
+    fn step(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError>;
+
+    /// Adds several tokens to the only row; logits after each of them.
+    ///
+    /// # Errors
+    /// When the network fails.
+    fn read(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError>;
+
+    /// Forgets the last tokens of the only row.
+    fn forget(&mut self, tokens: usize);
+
+    /// Makes row `i` the former row `rows[i]`.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    fn select(&mut self, rows: &[u32]) -> Result<(), ModelError>;
+}
+
+/// What may be written.
+pub trait Constraint {
+    /// Sets the logits of what must not follow `written` to -inf.
+    fn apply(&self, logits: &mut [f32], written: &[u32]);
+}
+
+/// Log-probability of a forced token that was thought impossible: finite, so that averages are.
+const LEAST: f32 = -30.0;
 
 /// One text that the model found.
 #[derive(Debug, Clone, Default)]
 pub struct Hypothesis {
     /// Tokens written, without the prompt and the end.
     pub tokens: Vec<u32>,
+    /// Log-probability of each of them.
+    pub log_probabilities: Vec<f32>,
     /// Sum of the log-probabilities of the tokens and the end.
     pub log_probability: f32,
     /// Tokens that this is the sum of: those written, one for the end, and those of a loop cut off.
@@ -39,8 +73,10 @@ impl Hypothesis {
             return false;
         }
         self.tokens.push(token);
+        self.log_probabilities.push(log_probability);
         if let Some(length) = cut_loop(&self.tokens) {
             self.tokens.truncate(length);
+            self.log_probabilities.truncate(length);
             self.looped = true;
         }
         !self.looped
@@ -62,20 +98,16 @@ pub struct Search {
     pub seed: u64,
 }
 
-/// Where a search stands: a decoder that has read the prompt.
-pub struct Started<'a> {
+/// Where a search stands: a model that has read the prompt.
+pub struct Started<'a, M> {
     /// The network.
-    pub decoder: &'a Decoder,
-    /// Its memory, with the prompt read.
-    pub state: DecoderState,
+    pub model: M,
     /// Logits after the prompt.
     pub logits: Vec<f32>,
     /// What may be written.
-    pub rules: &'a Rules,
+    pub rules: &'a dyn Constraint,
     /// Token that ends a text.
     pub end: u32,
-    /// Where the decoder lives.
-    pub device: &'a Device,
 }
 
 impl Search {
@@ -83,26 +115,71 @@ impl Search {
     ///
     /// # Errors
     /// When the network fails.
-    pub fn run(&self, start: Started) -> Result<Hypothesis, ModelError> {
+    pub fn run<M: TextModel>(&self, start: Started<M>) -> Result<Hypothesis, ModelError> {
         if self.temperature > 0.0 {
-            self.rows(start, self.draws.max(1))
+            self.rows(start, self.draws.max(1), Hypothesis::default())
         } else if self.beam > 1 {
             self.beams(start)
         } else {
-            self.rows(start, 1)
+            self.rows(start, 1, Hypothesis::default())
         }
     }
 
-    /// Greedy, or `count` draws side by side.
-    fn rows(&self, mut start: Started, count: usize) -> Result<Hypothesis, ModelError> {
+    /// Writes greedily, given a draft (the text found for nearly the same audio) whose first
+    /// `forced` tokens must stay: the text that greedy writes behind them, but with one pass over
+    /// as much of the draft as that text begins with.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn verify<M: TextModel>(
+        &self,
+        mut start: Started<M>,
+        draft: &[u32],
+        forced: usize,
+    ) -> Result<Hypothesis, ModelError> {
+        let draft = draft.get(..draft.len().min(self.limit)).unwrap_or_default();
+        let mut text = Hypothesis::default();
+        if draft.is_empty() {
+            return self.rows(start, 1, text);
+        }
+        let after = start.model.read(draft)?;
+        let mut logits = std::mem::take(&mut start.logits);
+        let mut right = 0;
+        for (&token, next) in draft.iter().zip(after) {
+            start.rules.apply(&mut logits, &text.tokens);
+            if right >= forced && likeliest(&logits) != token {
+                break;
+            }
+            // A token that the rules forbid may still be forced; its probability is that without.
+            let log_probability = log_probability(&logits, token).max(LEAST);
+            if !text.goes_on(token, log_probability, start.end) {
+                return Ok(text);
+            }
+            right += 1;
+            logits = next;
+        }
+        start.model.forget(draft.len() - right);
+        start.logits = logits;
+        self.rows(start, 1, text)
+    }
+
+    /// Greedy, or `count` draws side by side, after what is `begun`.
+    fn rows<M: TextModel>(
+        &self,
+        mut start: Started<M>,
+        count: usize,
+        begun: Hypothesis,
+    ) -> Result<Hypothesis, ModelError> {
         let mut random = StdRng::seed_from_u64(self.seed);
-        let mut live = vec![Hypothesis::default(); count];
+        let room = self.limit.saturating_sub(begun.tokens.len());
+        let mut live = vec![begun; count];
         let mut done: Vec<Hypothesis> = Vec::new();
         let mut logits = vec![std::mem::take(&mut start.logits); count];
         if count > 1 {
-            start.state.select(&vec![0; count], start.device)?;
+            start.model.select(&vec![0; count])?;
         }
-        for _ in 0..self.limit {
+        for _ in 0..room {
+            let rows = live.len();
             let mut kept = Vec::new();
             let mut next = Vec::new();
             for (row, (mut text, mut logits)) in live.drain(..).zip(logits).enumerate() {
@@ -122,18 +199,18 @@ impl Search {
             if live.is_empty() {
                 break;
             }
-            if kept.len() < start.state.batch() {
+            if kept.len() < rows {
                 let rows: Vec<u32> = kept.iter().map(|&(row, _)| row).collect();
-                start.state.select(&rows, start.device)?;
+                start.model.select(&rows)?;
             }
             let tokens: Vec<u32> = kept.iter().map(|&(_, token)| token).collect();
-            logits = start.step(&tokens)?;
+            logits = start.model.step(&tokens)?;
         }
         done.append(&mut live);
         Ok(best(done))
     }
 
-    fn beams(&self, mut start: Started) -> Result<Hypothesis, ModelError> {
+    fn beams<M: TextModel>(&self, mut start: Started<M>) -> Result<Hypothesis, ModelError> {
         let mut live = vec![Hypothesis::default()];
         let mut logits = vec![std::mem::take(&mut start.logits)];
         let mut done: Vec<Hypothesis> = Vec::new();
@@ -168,21 +245,13 @@ impl Search {
             if live.is_empty() || done.len() >= self.beam {
                 break;
             }
-            start.state.select(&rows, start.device)?;
-            logits = start.step(&tokens)?;
+            start.model.select(&rows)?;
+            logits = start.model.step(&tokens)?;
         }
         if done.is_empty() {
             done = live;
         }
         Ok(best(done))
-    }
-}
-
-impl Started<'_> {
-    /// Adds one token to each row; logits a row.
-    fn step(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError> {
-        let hidden = self.decoder.forward(tokens, tokens.len(), &mut self.state)?;
-        Ok(self.decoder.logits(&hidden, 0)?)
     }
 }
 
@@ -230,4 +299,30 @@ fn top(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
         }
     }
     found
+}
+
+/// Longest unit, in tokens, that is looked for.
+const LONGEST_UNIT: usize = 40;
+/// Times that a unit must stand in a row, and tokens that it must fill, to be a loop.
+const REPEATS: usize = 4;
+const FILLED: usize = 16;
+
+/// If `tokens` end in a loop, the number of tokens to keep: up to the first copy of the unit.
+///
+/// ```
+/// use partita_model::search::cut_loop;
+/// assert_eq!(cut_loop(&[1, 2, 3, 4, 5]), None);
+/// let looping: Vec<u32> = [7, 8].into_iter().chain([1, 2, 3, 4].repeat(4)).collect();
+/// assert_eq!(cut_loop(&looping), Some(6));
+/// ```
+pub fn cut_loop(tokens: &[u32]) -> Option<usize> {
+    for unit in 1..=LONGEST_UNIT.min(tokens.len() / REPEATS) {
+        let pairs = tokens.iter().rev().zip(tokens.iter().rev().skip(unit));
+        let same = pairs.take_while(|(a, b)| a == b).count();
+        let filled = same + unit;
+        if filled >= unit * REPEATS && filled >= FILLED {
+            return Some(tokens.len() - filled + unit);
+        }
+    }
+    None
 }

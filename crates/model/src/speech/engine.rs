@@ -1,0 +1,115 @@
+//! The speech model as an [`Engine`].
+
+use super::{Answer, SpeechLlm, Task, Wish};
+use crate::engine::{Capabilities, Engine, Request, Segment, Text, Transcript};
+use crate::error::ModelError;
+use crate::tokens::Lang;
+use candle_core::Tensor;
+use partita_audio::SAMPLE_RATE;
+use partita_audio::mel::{Frames, HOP, LogMel};
+
+/// A speech model with what it was trained for.
+pub struct SpeechEngine {
+    model: SpeechLlm,
+    mel: LogMel,
+    capabilities: Capabilities,
+}
+
+/// Longest audio that the encoder takes, in seconds.
+const LONGEST: f64 = 30.0;
+
+impl SpeechEngine {
+    /// `languages` are those that it was trained to understand, `targets` those to translate into.
+    ///
+    /// # Errors
+    /// When the encoder has other mel bands than can be computed.
+    pub fn new(
+        model: SpeechLlm,
+        mel_bins: usize,
+        languages: &[Lang],
+        targets: &[Lang],
+    ) -> Result<Self, ModelError> {
+        let codes = |langs: &[Lang]| langs.iter().map(|lang| lang.code().to_owned()).collect();
+        let capabilities = Capabilities {
+            engine: "speech-llm",
+            languages: codes(languages),
+            translation_targets: codes(targets),
+            timestamps: false,
+            streaming: true,
+            longest_window: LONGEST,
+        };
+        Ok(Self { model, mel: LogMel::new(mel_bins)?, capabilities })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &SpeechLlm {
+        &self.model
+    }
+
+    /// What the language model takes for tokens, `[1, time, width]`, of 16 kHz mono audio.
+    ///
+    /// # Errors
+    /// When the audio is longer than the window, or the network fails.
+    pub fn listen(&self, samples: &[f32]) -> Result<Tensor, ModelError> {
+        let frames = samples.len().div_ceil(HOP).max(2).next_multiple_of(2);
+        let most = (LONGEST * f64::from(SAMPLE_RATE)) as usize / HOP;
+        if frames > most {
+            let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
+            let reason = format!("{seconds:.1} s of audio at once; {LONGEST:.0} s can be heard");
+            return Err(ModelError::Unsupported(reason));
+        }
+        let mel = self.mel.compute(samples, Frames::Padded(frames));
+        let mel = Tensor::from_vec(mel.data, (1, mel.bins, mel.frames), self.model.device())?;
+        Ok(self.model.listen(&mel, &[frames])?.0)
+    }
+}
+
+impl Engine for SpeechEngine {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn transcribe(&mut self, samples: &[f32], request: &Request) -> Result<Transcript, ModelError> {
+        let known = |codes: &[String], code: &String| -> Result<Lang, ModelError> {
+            let lang = code.parse()?;
+            match codes.contains(code) {
+                true => Ok(lang),
+                false => Err(ModelError::Unsupported(format!("not trained for `{code}`"))),
+            }
+        };
+        let understood = &self.capabilities.languages;
+        let given = request.language.as_ref().map(|code| known(understood, code)).transpose()?;
+        let targets = &self.capabilities.translation_targets;
+        let target = request.translate.as_ref().map(|code| known(targets, code)).transpose()?;
+        let all: Vec<Lang> = understood.iter().filter_map(|code| code.parse().ok()).collect();
+        let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
+        let begun = self.model.begin(&self.listen(samples)?)?;
+        let task = target.map_or(Task::Transcribe, Task::Translate);
+        let languages = given.as_ref().map_or(&all[..], std::slice::from_ref);
+        let (silence, beam) = (request.silence_guard, request.beam);
+        let wish = Wish { languages, silence, beam, ..Wish::new(task, seconds) };
+        let answer = self.model.write(&begun, &wish)?;
+        let nobody = if answer.language.is_none() { answer.language_probability } else { 0.0 };
+        let language = answer.language.or(given);
+        Ok(Transcript {
+            language: language.map_or_else(String::new, |lang| lang.code().to_owned()),
+            language_probability: if given.is_some() { 1.0 } else { answer.language_probability },
+            no_speech: nobody,
+            translation: answer
+                .translation
+                .as_ref()
+                .map(|translation| whole(&answer, translation, seconds, 0)),
+            text: whole(&answer, &answer.text, seconds, answer.hypothesis.tokens.len()),
+            resume: None,
+        })
+    }
+}
+
+/// A text over all of the audio: the model gives no times.
+fn whole(answer: &Answer, text: &str, seconds: f64, tokens: usize) -> Text {
+    let text = text.to_owned();
+    let segments =
+        if text.is_empty() { Vec::new() } else { vec![Segment { start: 0.0, end: seconds, text }] };
+    let average_log_probability = answer.hypothesis.average();
+    Text { segments, tokens, average_log_probability, temperature: 0.0 }
+}

@@ -1,0 +1,164 @@
+//! Writing answers: greedily, by beam or draws, or going on from a text written for nearly the same
+//! audio.
+
+use super::{Grammar, SpeechLlm, Task};
+use crate::error::ModelError;
+use crate::llm::LlmState;
+use crate::search::{Hypothesis, Search, Started, TextModel};
+use crate::tokens::{Lang, Mark};
+use candle_core::IndexOp;
+
+/// Most tokens of an answer: some, and so many a second of audio and text.
+const TOKENS: usize = 16;
+const TOKENS_A_SECOND: f64 = 16.0;
+
+/// How an answer is to be written.
+#[derive(Debug, Clone)]
+pub struct Wish<'a> {
+    /// What is asked.
+    pub task: Task,
+    /// Languages that may have been spoken; any if empty.
+    pub languages: &'a [Lang],
+    /// Whether the answer may be that nobody speaks.
+    pub silence: bool,
+    /// Hypotheses kept side by side; 1 is greedy.
+    pub beam: usize,
+    /// Above 0, tokens are drawn at this temperature.
+    pub temperature: f32,
+    /// Length of the audio in seconds, which bounds the answer.
+    pub seconds: f64,
+    /// Outputs written for nearly the same audio ([`Answer::places`]): where the new answer begins
+    /// alike, it costs one pass. Greedy only.
+    pub draft: &'a [u32],
+    /// How many outputs of the draft must stay.
+    pub forced: usize,
+}
+
+impl Wish<'_> {
+    /// Greedy, for any language, silence allowed.
+    pub fn new(task: Task, seconds: f64) -> Self {
+        let (languages, draft) = (&[][..], &[][..]);
+        let (beam, temperature, forced, silence) = (1, 0.0, 0, true);
+        Self { task, languages, silence, beam, temperature, seconds, draft, forced }
+    }
+}
+
+/// An answer and how sure the model is of it.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// The language spoken; `None` when nobody speaks.
+    pub language: Option<Lang>,
+    /// How sure the model is of the language, or of silence.
+    pub language_probability: f32,
+    /// What was said, or its translation alone where that was asked for.
+    pub text: String,
+    /// The translation, where both were asked for.
+    pub translation: Option<String>,
+    /// The outputs written, marks and all, without the end.
+    pub places: Vec<u32>,
+    /// The hypothesis behind it, with the log-probability of every token.
+    pub hypothesis: Hypothesis,
+}
+
+/// A language model that writes behind what it has read.
+struct Writing<'a> {
+    model: &'a SpeechLlm,
+    state: LlmState,
+}
+
+impl Writing<'_> {
+    /// Reads outputs `[rows][time]` given row by row; logits after each.
+    fn forward(&mut self, places: &[u32], rows: usize) -> Result<Vec<Vec<f32>>, ModelError> {
+        let (llm, vocabulary) = (self.model.llm(), self.model.vocabulary());
+        let x = llm.table().embed(&vocabulary.tokens(places))?;
+        let (count, width) = x.dims2()?;
+        let x = x.reshape((rows, count / rows.max(1), width))?;
+        let hidden = llm.forward(&x, Some(&mut self.state))?;
+        Ok(llm.logits(&hidden.flatten(0, 1)?)?.to_vec2()?)
+    }
+}
+
+impl TextModel for Writing<'_> {
+    fn step(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError> {
+        self.forward(tokens, tokens.len())
+    }
+
+    fn read(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError> {
+        self.forward(tokens, 1)
+    }
+
+    fn forget(&mut self, tokens: usize) {
+        self.state.truncate(self.state.len().saturating_sub(tokens));
+    }
+
+    fn select(&mut self, rows: &[u32]) -> Result<(), ModelError> {
+        Ok(self.state.select(rows, self.model.device())?)
+    }
+}
+
+impl SpeechLlm {
+    /// Writes an answer behind what `begun` has read ([`SpeechLlm::begin`], or the start and a text),
+    /// which is left as it is.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn write(&self, begun: &LlmState, wish: &Wish) -> Result<Answer, ModelError> {
+        let vocabulary = self.vocabulary();
+        let mut state = begun.fork()?;
+        let prompt = self.llm().embed(&wish.task.prompt(vocabulary.marks()))?;
+        let hidden = self.llm().forward(&prompt, Some(&mut state))?;
+        let last = self.llm().logits(&hidden.i((.., hidden.dim(1)? - 1))?)?;
+        let logits = last.flatten_all()?.to_vec1()?;
+        let rules = Grammar::new(vocabulary, wish.task, wish.languages, wish.silence);
+        let texts = if wish.task.joint().is_some() { 2 } else { 1 };
+        let limit = TOKENS + texts * (wish.seconds * TOKENS_A_SECOND) as usize;
+        let search = Search {
+            beam: wish.beam.max(1),
+            temperature: wish.temperature,
+            draws: 1,
+            limit,
+            seed: 17,
+        };
+        let end = vocabulary.place(vocabulary.end()).unwrap_or_default();
+        let first = logits.clone();
+        let start = Started { model: Writing { model: self, state }, logits, rules: &rules, end };
+        let greedy = wish.beam <= 1 && wish.temperature <= 0.0;
+        let hypothesis = match greedy && !wish.draft.is_empty() {
+            true => search.verify(start, wish.draft, wish.forced)?,
+            false => search.run(start)?,
+        };
+        Ok(self.answer(hypothesis, wish.task, &first))
+    }
+
+    fn answer(&self, hypothesis: Hypothesis, task: Task, first: &[f32]) -> Answer {
+        let vocabulary = self.vocabulary();
+        let places = hypothesis.tokens.clone();
+        let language = places.first().and_then(|&place| {
+            Lang::all().find(|&lang| vocabulary.place_of(Mark::Spoken(lang)) == place)
+        });
+        // Among the marks that may come first, whatever was asked for.
+        let marks = Lang::all().map(Mark::Spoken).chain([Mark::NoSpeech]);
+        let scores: Vec<f32> = marks
+            .filter_map(|mark| first.get(vocabulary.place_of(mark) as usize).copied())
+            .collect();
+        let probability = places
+            .first()
+            .and_then(|&place| first.get(place as usize))
+            .map(|logit| (logit - crate::nn::log_sum_exp(&scores)).exp());
+        let joint = task.joint().map(|to| vocabulary.place_of(Mark::To(to)));
+        let cut = joint.and_then(|joint| places.iter().position(|&place| place == joint));
+        let (said, translated) = match cut {
+            Some(cut) => (places.get(..cut), places.get(cut..)),
+            None => (Some(&places[..]), None),
+        };
+        let text = |places: &[u32]| vocabulary.text(places).trim().to_owned();
+        Answer {
+            language,
+            language_probability: probability.unwrap_or(0.0).min(1.0),
+            text: said.map(text).unwrap_or_default(),
+            translation: joint.map(|_| translated.map(text).unwrap_or_default()),
+            places,
+            hypothesis,
+        }
+    }
+}
