@@ -62,8 +62,8 @@ impl<'f> Keys<'f> {
     /// An array of strings that must be there.
     pub fn strings(self, key: &str) -> Result<&'f [String], ModelError> {
         let array = self.array(key, None)?.ok_or_else(|| self.wrong(key, "missing"))?;
-        array.as_strings().ok_or_else(|| {
-            self.wrong(key, format!("holds {}, not strings", array.type_name()))
-        })
+        array
+            .as_strings()
+            .ok_or_else(|| self.wrong(key, format!("holds {}, not strings", array.type_name())))
     }
 }

@@ -12,8 +12,8 @@ use crate::error::ModelError;
 /// Languages that have marks, by ISO code. A language's place is its token in every trained
 /// model: the order never changes, and new ones go to the end.
 const LANGUAGES: [&str; 20] = [
-    "de", "en", "es", "fr", "it", "nl", "pt", "ru", "zh", "ja", "ko", "yue", "cs", "pl", "sv", "ca",
-    "tr", "uk", "ar", "hi",
+    "de", "en", "es", "fr", "it", "nl", "pt", "ru", "zh", "ja", "ko", "yue", "cs", "pl", "sv",
+    "ca", "tr", "uk", "ar", "hi",
 ];
 
 /// First row of the languages, two rows each; rows before it that name no task are kept for tasks

@@ -50,9 +50,8 @@ impl ScoreScheme {
 
     /// Cuts a text, in which spaces are written `▁`, into tokens that `keep` allows.
     pub fn merged(&self, all: &Vocabulary, text: &str, keep: &dyn Fn(u32) -> bool) -> Merged {
-        let find = |start: usize, end: usize| {
-            all.text_id(text.get(start..end)?).filter(|&id| keep(id))
-        };
+        let find =
+            |start: usize, end: usize| all.text_id(text.get(start..end)?).filter(|&id| keep(id));
         let characters = text.char_indices().map(|(start, character)| {
             let end = start + character.len_utf8();
             Part { start, end, id: find(start, end) }

@@ -17,6 +17,9 @@ const QWEN2: &str = r"(?x) '(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL]) | [^\r\n\p
 const LLAMA3: &str = r"(?x) '(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL]) | [^\r\n\p{L}\p{N}]?\p{L}+
     | \p{N}{1,3} | \x20?[^\s\p{L}\p{N}]+[\r\n]* | \s*[\r\n]+ | \s+";
 
+/// The part of a pattern that takes line ends with the spaces before them.
+const LINE_ENDS: &str = r"\s*[\r\n]+";
+
 /// A way to cut, as published.
 struct Scheme {
     /// Names by which files ask for it (`tokenizer.ggml.pre`).
@@ -31,11 +34,7 @@ const SCHEMES: &[Scheme] = &[
     Scheme { names: &["gpt-2"], patterns: &[GPT2], whole_words: false },
     Scheme { names: &["smollm"], patterns: &[r"\p{N}", GPT2], whole_words: false },
     Scheme { names: &["qwen2"], patterns: &[QWEN2], whole_words: false },
-    Scheme {
-        names: &["llama-bpe", "llama3", "llama-v3"],
-        patterns: &[LLAMA3],
-        whole_words: true,
-    },
+    Scheme { names: &["llama-bpe", "llama3", "llama-v3"], patterns: &[LLAMA3], whole_words: true },
     Scheme {
         names: &["default"],
         patterns: &[r"[\p{P}$+<=>^~|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"],
@@ -84,10 +83,12 @@ fn cut(pattern: &Regex, text: &str, stretch: Range<usize>, into: &mut Vec<Range<
     while let Some(found) = pattern.find_at(inside, from) {
         let mut end = found.end();
         let word = found.as_str();
-        // Of a run of spaces with something behind it, the last goes to what is behind; unless it
-        // is a line's end, where the pattern knows those.
+        // Of a run of spaces with something behind it, the last goes to what is behind; unless
+        // the run was found as line ends.
         let spaces = end < inside.len() && word.chars().all(char::is_whitespace);
-        if spaces && !(word.ends_with(['\r', '\n']) && pattern.as_str().contains(r"[\r\n]+"))
+        let line_ends = word.ends_with(['\r', '\n']) && pattern.as_str().contains(LINE_ENDS);
+        if spaces
+            && !line_ends
             && let Some((last, _)) = word.char_indices().next_back()
             && last > 0
         {
