@@ -6,9 +6,10 @@
 mod tokens;
 
 use partita_model::ModelError;
-use partita_model::files::{FileError, Value};
-use partita_model::tokens::{Marks, ShortlistBuilder};
+use partita_model::files::{FileError, Value, WeightFile};
+use partita_model::tokens::{Marks, ShortlistBuilder, TextTokenizer};
 use proptest::prelude::*;
+use proptest::sample::Index;
 use tokens::{changed, keys, tokenizer};
 
 /// Loads a small tokenizer with one key changed, which must be the key at fault.
@@ -128,6 +129,29 @@ proptest! {
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
+
+    /// Bytes of a file changed at random: a tokenizer that works, or an error.
+    #[test]
+    fn any_bytes(
+        name in prop::sample::select(vec!["score.gguf", "byte.gguf"]),
+        changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..20),
+        text in "[a-z ▁\\n🙂0-9é]{0,20}",
+    ) {
+        let mut bytes = std::fs::read(tokens::golden_path(name)).unwrap();
+        for (place, byte) in changes {
+            *place.get_mut(&mut bytes) = byte;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.gguf");
+        std::fs::write(&path, bytes).unwrap();
+        if let Ok(file) = WeightFile::open(&path)
+            && let Ok(tokenizer) = TextTokenizer::from_gguf(&file)
+        {
+            let ids = tokenizer.encode(&text);
+            prop_assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocabulary()));
+            tokenizer.decode(&ids);
+        }
+    }
 
     /// Whatever the tokens, kinds and scores: a tokenizer that works, or an error.
     #[test]

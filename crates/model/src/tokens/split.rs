@@ -64,7 +64,7 @@ impl Splitter {
 
     /// The words of a text; nothing is left out.
     pub fn words<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
-        let mut words = vec![0..text.len()];
+        let mut words: Vec<_> = std::iter::once(0..text.len()).collect();
         for pattern in &self.patterns {
             let mut finer = Vec::with_capacity(words.len());
             for word in words {
