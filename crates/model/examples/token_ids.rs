@@ -52,16 +52,23 @@ fn shortlist(from: &TextTokenizer, texts: &[String], least: u64) -> Result<(), B
     let list = builder.finish(&Marks::for_tokenizer(from), least);
     let time = start.elapsed();
     let (mut full, mut restricted, mut outside) = (0, 0, 0);
+    let (mut listed, mut different) = (0, 0);
     for text in texts {
         let ids = from.encode(text);
-        outside += ids.iter().filter(|&&id| list.short(id).is_none()).count();
+        let unlisted = ids.iter().filter(|&&id| list.short(id).is_none()).count();
+        if unlisted == 0 {
+            listed += 1;
+            different += usize::from(list.encode(from, text) != ids);
+        }
+        outside += unlisted;
         restricted += list.restrict(from, &ids)?.len();
         full += ids.len();
     }
     let (share, longer) = (outside as f64 / full as f64, restricted as f64 / full as f64);
     println!(
         "{} texts: {} of {} tokens ({time:.2?}); {:.3} % of the tokens in these texts are outside, \
-         texts get {longer:.4} times as long",
+         texts get {longer:.4} times as long; {listed} texts are in the list, {different} of them \
+         with other tokens",
         texts.len(),
         list.len(),
         from.vocabulary(),

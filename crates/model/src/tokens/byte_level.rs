@@ -27,7 +27,7 @@ impl ByteScheme {
         let mut merges = HashMap::with_capacity(lines.len());
         for (rank, line) in (0..).zip(lines) {
             let wrong = |reason: &str| keys.wrong(KEY, format!("merge {rank} {reason}"));
-            // A piece can be a space in files of others, but only as a whole left one.
+            // The first letter belongs to the left piece, even if it is a space.
             let cut = line.char_indices().skip(1).find(|&(_, letter)| letter == ' ');
             let (left, right) = cut
                 .and_then(|(at, _)| Some((line.get(..at)?, line.get(at + 1..)?)))
@@ -39,9 +39,8 @@ impl ByteScheme {
             let id = id.ok_or_else(|| wrong("makes a piece that is no token"))?;
             merges.entry(pair).or_insert(Join { order: rank, id });
         }
-        let bytes =
-            (0..=u8::MAX).map(|byte| vocabulary.text_id(letter(byte).encode_utf8(&mut [0; 4])));
-        let bytes = bytes.collect();
+        let token = |byte: u8| vocabulary.text_id(letter(byte).encode_utf8(&mut [0; 4]));
+        let bytes = (0..=u8::MAX).map(token).collect();
         let name = keys.text("pre")?.unwrap_or("default");
         let splitter = Splitter::named(name).ok_or_else(|| {
             let known = Splitter::names().collect::<Vec<_>>().join(", ");

@@ -17,6 +17,9 @@ const QWEN2: &str = r"(?x) '(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL]) | [^\r\n\p
 const LLAMA3: &str = r"(?x) '(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL]) | [^\r\n\p{L}\p{N}]?\p{L}+
     | \p{N}{1,3} | \x20?[^\s\p{L}\p{N}]+[\r\n]* | \s*[\r\n]+ | \s+";
 
+/// The part of a pattern that takes line ends with the spaces before them.
+const LINE_ENDS: &str = r"\s*[\r\n]+";
+
 /// A way to cut, as published.
 struct Scheme {
     /// Names by which files ask for it (`tokenizer.ggml.pre`).
@@ -61,7 +64,7 @@ impl Splitter {
 
     /// The words of a text; nothing is left out.
     pub fn words<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
-        let mut words = vec![0..text.len()];
+        let mut words: Vec<_> = std::iter::once(0..text.len()).collect();
         for pattern in &self.patterns {
             let mut finer = Vec::with_capacity(words.len());
             for word in words {
@@ -80,11 +83,12 @@ fn cut(pattern: &Regex, text: &str, stretch: Range<usize>, into: &mut Vec<Range<
     while let Some(found) = pattern.find_at(inside, from) {
         let mut end = found.end();
         let word = found.as_str();
-        // Of a run of spaces with something behind it, the last goes to what is behind; unless it
-        // is a line's end, where the pattern knows those.
+        // Of a run of spaces with something behind it, the last goes to what is behind; unless
+        // the run was found as line ends.
         let spaces = end < inside.len() && word.chars().all(char::is_whitespace);
+        let line_ends = word.ends_with(['\r', '\n']) && pattern.as_str().contains(LINE_ENDS);
         if spaces
-            && !(word.ends_with(['\r', '\n']) && pattern.as_str().contains(r"[\r\n]+"))
+            && !line_ends
             && let Some((last, _)) = word.char_indices().next_back()
             && last > 0
         {

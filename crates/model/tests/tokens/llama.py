@@ -23,8 +23,13 @@ class Llama:
     def encode(self, text):
         """Ids of a text, in which control tokens are text like any other."""
         question = {"content": text, "add_special": False, "parse_special": False}
-        self.connection.request(
-            "POST", "/tokenize", json.dumps(question), {"Content-Type": "application/json"}
-        )
-        answer = json.loads(self.connection.getresponse().read())
-        return answer["tokens"]
+        return self.ask("/tokenize", question)["tokens"]
+
+    def decode(self, ids):
+        """The text of ids."""
+        return self.ask("/detokenize", {"tokens": ids})["content"]
+
+    def ask(self, path, question):
+        headers = {"Content-Type": "application/json"}
+        self.connection.request("POST", path, json.dumps(question), headers)
+        return json.loads(self.connection.getresponse().read())
