@@ -96,8 +96,9 @@ impl TokenTable {
 #[derive(Debug, Clone)]
 pub struct Output {
     linear: Linear,
-    /// Rows of trained tokens that are among the outputs, `[rows, width]`; they come last.
-    trained: Option<Tensor>,
+    /// All trained rows, and which of them are among the outputs; those come last. They are picked
+    /// at each pass, since training changes them.
+    trained: Option<(Tensor, Tensor)>,
     ids: Option<Vec<u32>>,
 }
 
@@ -138,7 +139,7 @@ impl Output {
             Some(rows) if !last.is_empty() => {
                 let places: Vec<u32> =
                     last.iter().filter_map(|id| rows.ids.get(id).copied()).collect();
-                Some(rows.rows.index_select(&Tensor::new(places, &table.device)?, 0)?)
+                Some((rows.rows.clone(), Tensor::new(places, &table.device)?))
             }
             _ => None,
         };
@@ -159,8 +160,9 @@ impl Output {
         let logits = self.linear.forward(hidden)?;
         match &self.trained {
             None => Ok(logits),
-            Some(rows) => {
-                let more = hidden.broadcast_matmul(&rows.to_dtype(hidden.dtype())?.t()?)?;
+            Some((rows, places)) => {
+                let rows = rows.index_select(places, 0)?.to_dtype(hidden.dtype())?;
+                let more = hidden.broadcast_matmul(&rows.t()?)?;
                 Tensor::cat(&[&logits, &more], D::Minus1)
             }
         }
