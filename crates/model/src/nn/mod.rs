@@ -8,6 +8,7 @@ mod attention;
 mod cache;
 mod convolution;
 mod delta;
+mod differentiable;
 mod dropout;
 mod initial;
 mod kernels;
