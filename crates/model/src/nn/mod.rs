@@ -31,6 +31,7 @@ pub use dropout::Dropout;
 pub use initial::Init;
 pub(crate) use kernels::softmax_rows;
 pub use kernels::{gelu, log_sum_exp, softmax};
+pub(crate) use linear::product;
 pub use linear::{Activation, Linear};
 pub use low_rank::{LowRank, LowRankSpec};
 pub use names::NameSet;
