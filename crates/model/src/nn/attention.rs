@@ -45,10 +45,9 @@ pub fn attend(
     let keys_transposed = k.transpose(2, 3)?;
     let block = |q: &Tensor, mask: Option<&Tensor>| -> Result<Tensor> {
         let mut scores = q.matmul(&keys_transposed)?;
-        let mut scale = scale;
+        // Of 0 and -inf the scale makes the same again.
         if let Some(mask) = mask {
-            scores = (scores * scale)?.broadcast_add(mask)?;
-            scale = 1.0;
+            scores = scores.broadcast_add(mask)?;
         }
         kernels::softmax(scores, scale, mode)?.matmul(v)
     };

@@ -1,9 +1,10 @@
 //! Element-wise operations of the CPU that candle leaves to scalar code: `exp`, `erf`, and with
 //! them softmax and GELU, in place and over all lanes that the processor has.
 //!
-//! Other devices and training use candle's own operations; the results agree to about 1e-6.
+//! Training has its own forms of them (`differentiable`), and other devices use candle's; the
+//! results agree to about 1e-6.
 
-use super::Mode;
+use super::{Mode, differentiable};
 use candle_core::{CpuStorage, DType, InplaceOp1, InplaceOp2, Layout, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -32,9 +33,16 @@ fn exp(x: f32) -> f32 {
     y * scale
 }
 
-/// Exact-form GELU, `x/2 (1 + erf(x/sqrt 2))`; erf by Abramowitz and Stegun 7.1.26 (|error| < 2e-7).
+/// `e^x`, and 0 where that is below 2e-35.
 #[inline(always)]
-fn gelu_one(x: f32) -> f32 {
+fn exp_or_zero(x: f32) -> f32 {
+    let y = exp(x);
+    if x < -80.0 { 0.0 } else { y }
+}
+
+/// `erf(x / sqrt 2)` by Abramowitz and Stegun 7.1.26 (|error| < 2e-7), and `e^(-x²/2)`.
+#[inline(always)]
+fn erf_and_bell(x: f32) -> (f32, f32) {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
     let mut p = 1.061_405_4;
@@ -42,8 +50,8 @@ fn gelu_one(x: f32) -> f32 {
     p = p * t + 1.421_413_8;
     p = p * t - 0.284_496_72;
     p = p * t + 0.254_829_6;
-    let erf = 1.0 - p * t * exp(-z * z);
-    0.5 * x * (1.0 + erf.copysign(x))
+    let bell = exp(-z * z);
+    ((1.0 - p * t * bell).copysign(x), bell)
 }
 
 /// `x * sigmoid(x)` or, by the same door, the tanh form of GELU:
@@ -57,8 +65,24 @@ fn gate_one(x: f32, gate: Gate) -> f32 {
     x / (1.0 + exp(-z))
 }
 
+/// Exact-form GELU, `x/2 (1 + erf(x/sqrt 2))`.
 #[inline(always)]
-fn softmax_row(row: &mut [f32], scale: f32) {
+pub(super) fn gelu_one(x: f32) -> f32 {
+    0.5 * x * (1.0 + erf_and_bell(x).0)
+}
+
+/// The derivative of [`gelu_one`].
+#[inline(always)]
+pub(super) fn gelu_slope(x: f32) -> f32 {
+    const BELL: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
+    let (erf, bell) = erf_and_bell(x);
+    0.5 * (1.0 + erf) + x * bell * BELL
+}
+
+/// Softmax of one row, in place. What is far below the largest gets exactly 0, not a denormal number
+/// that slows down every product after it.
+#[inline(always)]
+pub(super) fn softmax_row(row: &mut [f32], scale: f32) {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let mut chunks = row.chunks_exact(LANES);
     for chunk in &mut chunks {
@@ -72,13 +96,13 @@ fn softmax_row(row: &mut [f32], scale: f32) {
     let mut chunks = row.chunks_exact_mut(LANES);
     for chunk in &mut chunks {
         for (sum, x) in sums.iter_mut().zip(chunk) {
-            *x = exp(*x * scale - max);
+            *x = exp_or_zero(*x * scale - max);
             *sum += *x;
         }
     }
     let mut sum: f32 = sums.iter().sum();
     for x in chunks.into_remainder() {
-        *x = exp(*x * scale - max);
+        *x = exp_or_zero(*x * scale - max);
         sum += *x;
     }
     let inverse = 1.0 / sum;
@@ -130,7 +154,7 @@ fn contiguous<'a>(
 }
 
 /// Runs `work` on chunks of whole rows, on several threads where there is enough to do.
-fn for_rows(data: &mut [f32], width: usize, work: impl Fn(&mut [f32]) + Send + Sync) {
+pub(super) fn for_rows(data: &mut [f32], width: usize, work: impl Fn(&mut [f32]) + Send + Sync) {
     if width == 0 {
         return;
     }
@@ -272,6 +296,9 @@ pub fn softmax(x: Tensor, scale: f64, mode: Mode) -> Result<Tensor> {
         x.inplace_op1(&Softmax { scale: scale as f32 })?;
         return Ok(x);
     }
+    if mode == Mode::Training && differentiable::applies_to(&x) {
+        return differentiable::softmax(&x, scale as f32);
+    }
     let x = (x * scale)?;
     match mode {
         Mode::Inference => candle_nn::ops::softmax_last_dim(&x),
@@ -286,6 +313,9 @@ pub fn gelu(x: Tensor, mode: Mode) -> Result<Tensor> {
     if on_cpu(&x, mode) {
         x.inplace_op1(&Gelu)?;
         return Ok(x);
+    }
+    if mode == Mode::Training && differentiable::applies_to(&x) {
+        return differentiable::gelu(&x);
     }
     x.gelu_erf()
 }
@@ -322,7 +352,11 @@ pub(super) fn add_bias(x: Tensor, bias: &Tensor, with_gelu: bool, mode: Mode) ->
         x.inplace_op2(bias, &AddBias { gelu: with_gelu })?;
         return Ok(x);
     }
-    let x = x.broadcast_add(&bias.to_dtype(x.dtype())?)?;
+    let bias = bias.to_dtype(x.dtype())?;
+    if mode == Mode::Training && differentiable::applies_to(&x) {
+        return differentiable::add_bias(&x, &bias, with_gelu);
+    }
+    let x = x.broadcast_add(&bias)?;
     if with_gelu { x.gelu_erf() } else { Ok(x) }
 }
 

@@ -1,8 +1,12 @@
 //! A linear layer over float or quantized weights.
 
 use super::{LowRank, Mode, kernels};
+use candle_core::backend::BackendStorage;
 use candle_core::quantized::{QMatMul, QTensor};
-use candle_core::{D, DType, Device, Module, Result, Tensor};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp1, D, DType, Device, Layout, MetalStorage, Module, Result,
+    Shape, Storage, Tensor, bail,
+};
 use std::sync::Arc;
 
 /// What follows a [`Linear`]'s bias.
@@ -157,13 +161,101 @@ fn filled_up(x: &Tensor, width: usize) -> Result<Tensor> {
 
 /// `x Wᵀ` in the type of `x`, with all leading dimensions of `x` taken together: one product, not
 /// one a batch row.
-pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+pub(crate) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let mut shape = x.dims().to_vec();
     let (outputs, inputs) = weight.dims2()?;
     let weight = weight.to_dtype(x.dtype())?;
-    let y = x.reshape(((), inputs))?.matmul(&weight.t()?)?;
+    let x = x.reshape(((), inputs))?;
+    let y = if x.track_op() && !weight.track_op() {
+        x.apply_op1(FrozenProduct { weight })?
+    } else {
+        x.matmul(&weight.t()?)?
+    };
     if let Some(last) = shape.last_mut() {
         *last = outputs;
     }
     y.reshape(shape)
+}
+
+/// `x Wᵀ` for a `W` that is not trained. candle's own backward pass of a product computes the
+/// gradients of both factors, wanted or not: half of the work for nothing, where a language model is
+/// frozen.
+struct FrozenProduct {
+    weight: Tensor,
+}
+
+impl FrozenProduct {
+    fn of<S: BackendStorage>(
+        &self,
+        x: &S,
+        layout: &Layout,
+        weight: &S,
+        weight_layout: &Layout,
+    ) -> Result<(S, Shape)> {
+        let ((rows, inputs), (outputs, _)) = (layout.shape().dims2()?, self.weight.dims2()?);
+        let transposed = weight_layout.transpose(0, 1)?;
+        let y = x.matmul(weight, (1, rows, outputs, inputs), layout, &transposed)?;
+        Ok((y, (rows, outputs).into()))
+    }
+}
+
+impl CustomOp1 for FrozenProduct {
+    fn name(&self) -> &'static str {
+        "frozen-product"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (weight, weight_layout) = self.weight.storage_and_layout();
+        match &*weight {
+            Storage::Cpu(weight) => self.of(x, layout, weight, weight_layout),
+            _ => bail!("a weight on another device than its input"),
+        }
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (weight, weight_layout) = self.weight.storage_and_layout();
+        match &*weight {
+            Storage::Cuda(weight) => self.of(x, layout, weight, weight_layout),
+            _ => bail!("a weight on another device than its input"),
+        }
+    }
+
+    fn metal_fwd(&self, x: &MetalStorage, layout: &Layout) -> Result<(MetalStorage, Shape)> {
+        let (weight, weight_layout) = self.weight.storage_and_layout();
+        match &*weight {
+            Storage::Metal(weight) => self.of(x, layout, weight, weight_layout),
+            _ => bail!("a weight on another device than its input"),
+        }
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, upstream: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(upstream.matmul(&self.weight)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Var;
+
+    #[test]
+    fn a_frozen_weight_passes_gradients_on_and_gets_none() {
+        let device = &Device::Cpu;
+        let x = Var::randn(0f32, 1.0, (3, 2, 5), device).unwrap();
+        let weight = Tensor::randn(0f32, 1.0, (4, 5), device).unwrap();
+        let trained = Var::from_tensor(&weight.copy().unwrap()).unwrap();
+        let run = |weight: &Tensor| {
+            let layer = Linear::float(weight.clone(), None, Mode::Training);
+            let y = layer.forward(&x).unwrap();
+            let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let found = (values(&y), values(gradients.get(&x).unwrap()));
+            (found, gradients.get(weight).is_some())
+        };
+        let ((y, by_x), with) = run(&weight);
+        let ((expected, expected_by_x), with_trained) = run(&trained);
+        assert_eq!((with, with_trained), (false, true));
+        assert_eq!(y, expected);
+        assert!(by_x.iter().zip(&expected_by_x).all(|(a, b)| (a - b).abs() < 1e-4));
+    }
 }

@@ -1,6 +1,6 @@
 //! Layer normalisation.
 
-use super::Mode;
+use super::{Mode, differentiable, kernels};
 use candle_core::{Result, Tensor};
 
 /// Layer normalisation over the last dimension, with gain and bias (Ba et al. 2016).
@@ -25,6 +25,11 @@ impl LayerNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self.mode {
             Mode::Inference => candle_nn::ops::layer_norm(x, &self.gain, &self.bias, self.epsilon),
+            Mode::Training if differentiable::applies_to(x) => {
+                let gain = self.gain.to_dtype(x.dtype())?;
+                let x = differentiable::norm(x, &gain, self.epsilon, true)?;
+                kernels::add_bias(x, &self.bias, false, self.mode)
+            }
             Mode::Training => {
                 let (gain, bias) = (self.gain.to_dtype(x.dtype())?, self.bias.to_dtype(x.dtype())?);
                 candle_nn::ops::layer_norm_slow(x, &gain, &bias, self.epsilon)

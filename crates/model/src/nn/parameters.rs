@@ -30,7 +30,8 @@ impl BaseValues for WeightFile {
 ///
 /// It outlives the networks: what is trainable is a matter of the
 /// [`TrainingSource`](super::TrainingSource) that a network is built from, and building it again
-/// from another keeps all values.
+/// from another keeps all values. A network keeps the base's value of what was frozen and untouched
+/// when it was built, whatever is trained later.
 pub struct Parameters {
     seed: u64,
     device: Device,
@@ -161,7 +162,8 @@ impl Parameters {
         Ok(write_safetensors(path, metadata, &tensors)?)
     }
 
-    /// Takes over all tensors of a safetensors file. Networks that exist see the new values.
+    /// Takes over all tensors of a safetensors file. Networks that exist see the new values of
+    /// masters.
     ///
     /// # Errors
     /// When the file cannot be read, or a tensor has another shape than the network wants; then no

@@ -1,6 +1,6 @@
 //! Root-mean-square normalisation.
 
-use super::Mode;
+use super::{Mode, differentiable};
 use candle_core::{D, Result, Tensor, bail};
 
 /// `x / sqrt(mean(x²) + epsilon) * gain` over the last dimension (Zhang and Sennrich 2019).
@@ -52,6 +52,9 @@ impl RmsNorm {
                     bail!("rows {:?} do not fit a gain {:?}", x.shape(), self.gain.shape());
                 }
                 let gain = self.scaled_gain()?.to_dtype(x.dtype())?;
+                if differentiable::applies_to(x) {
+                    return differentiable::norm(x, &gain, epsilon, false);
+                }
                 candle_nn::ops::rms_norm_slow(x, &gain, epsilon)
             }
         }

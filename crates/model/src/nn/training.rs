@@ -39,8 +39,8 @@ impl<'a> TrainingSource<'a> {
         Self { parameters, trainable, low_rank: None, mode, given: Mutex::default() }
     }
 
-    /// The same values for evaluation: fused operations, no gradients, no dropout. Networks see what
-    /// training changes afterwards.
+    /// The same values for evaluation: fused operations, no gradients, no dropout. A network from it
+    /// sees what training changes afterwards of tensors that were trainable when it was built.
     pub fn evaluating(parameters: &'a Parameters) -> Self {
         Self { mode: Mode::Inference, ..Self::new(parameters, NameSet::default()) }
     }

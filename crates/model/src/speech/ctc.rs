@@ -1,7 +1,7 @@
 //! A CTC head whose classes are the language model's own words.
 
 use crate::error::ModelError;
-use crate::nn::{Init, WeightSource};
+use crate::nn::{Init, WeightSource, product};
 use candle_core::{D, Result, Tensor};
 
 /// Scores of a shortlist's tokens and of blank for each of an adapter's vectors:
@@ -62,7 +62,7 @@ impl CtcHead {
         let (batch, time, width) = x.dims3()?;
         let x = x.broadcast_mul(&self.scale.to_dtype(x.dtype())?)?;
         let x = x.reshape((batch * time, width))?;
-        let tokens = x.matmul(&self.rows.to_dtype(x.dtype())?.t()?)?;
+        let tokens = product(&x, &self.rows)?;
         let blank = x.matmul(&self.blank.to_dtype(x.dtype())?.reshape((width, 1))?)?;
         let scores = Tensor::cat(&[tokens, blank], D::Minus1)?;
         let scores = scores.broadcast_add(&self.bias.to_dtype(scores.dtype())?)?;
