@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{Optimizer, SGD};
 use partita_model::files::{WeightFile, write_safetensors};
@@ -12,6 +12,7 @@ use partita_model::nn::{
 };
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const WIDTH: usize = 64;
 
@@ -190,7 +191,7 @@ fn layers(weight: &Tensor, bias: &Tensor) -> [Linear; 3] {
     [
         Linear::float(weight.clone(), bias(), Mode::Training),
         Linear::float(weight.clone(), bias(), Mode::Inference),
-        Linear::quantized(QMatMul::from_qtensor(quantized).unwrap(), bias()),
+        Linear::quantized(Arc::new(quantized), bias()).unwrap(),
     ]
 }
 
