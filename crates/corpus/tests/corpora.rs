@@ -112,7 +112,7 @@ fn covost() {
     assert_eq!(bad[2].file, folder.path().join("de/validated.tsv"));
     assert_eq!(bad[3].file, folder.path().join("de/covost_v2.de_en.tsv"));
     assert_eq!(rows.len(), 3);
-    assert_eq!(rows[0].split_stated, true);
+    assert!(rows[0].split_stated);
     let no = speech(&rows[1]);
     assert_eq!((no.split, no.text.as_str(), no.speaker.as_str()), (Split::Test, "Nein.", "s2"));
     assert_eq!(
@@ -158,9 +158,9 @@ fn wenet_speech() {
     assert_eq!((first.offset, first.duration, first.split), (1.5, Some(2.5), Split::Train));
     assert_eq!(Path::new(&first.audio_filepath), folder.path().join("audio/train/Y1.opus"));
     assert_eq!(speech(&rows[1]).split, Split::Dev);
-    assert_eq!(rows[1].line, 8);
+    assert_eq!(rows[1].line, 9, "where its recording ends");
     let lines: Vec<u64> = bad.iter().map(|bad| bad.line).collect();
-    assert_eq!(lines, [6, 7, 8], "{bad:?}");
+    assert_eq!(lines, [6, 7, 9], "{bad:?}");
     assert_eq!(bad[0].reason, "c: empty text");
     assert!(bad[1].reason.starts_with("recording: missing field `path`"), "{}", bad[1]);
 

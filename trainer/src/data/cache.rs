@@ -111,6 +111,8 @@ impl FeatureCache {
         if let Some(mel) = path.and_then(|path| self.load(path)) {
             return Ok(mel);
         }
+        // A damaged file makes room for a whole one.
+        path.map(fs::remove_file);
         let mut mel = compute()?;
         let bytes = self.encode(&mut mel);
         if let Some(path) = path {
@@ -167,13 +169,13 @@ impl FeatureCache {
         whole.then_some(Mel { bins, frames, data })
     }
 
-    /// Writes a file that appears whole or not at all.
+    /// Writes a file that appears whole or not at all; an error if another thread was faster.
     fn store(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let folder = path.parent().unwrap_or(&self.options.folder);
         fs::create_dir_all(folder)?;
         let mut file = NamedTempFile::new_in(folder)?;
         file.write_all(bytes)?;
-        file.persist(path).map_err(|error| error.error)?;
+        file.persist_noclobber(path).map_err(|error| error.error)?;
         Ok(())
     }
 }

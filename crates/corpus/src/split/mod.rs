@@ -364,14 +364,18 @@ mod tests {
 
     #[test]
     fn a_prompt_is_not_parted_without_translations() {
-        let prompt = |lang: &str, n: usize| SpeechRow {
+        let prompt = |lang: &str, name: &str| SpeechRow {
             lang: lang.into(),
-            audio_filepath: format!("{lang}/prompt-{n}.wav"),
-            text: format!("{lang} {n}"),
+            audio_filepath: format!("{lang}/prompt-{name}.wav"),
+            text: format!("{lang} {name}"),
             source: format!("sounds-{lang}"),
             ..SpeechRow::default()
         };
-        let rows: Vec<_> = (0..500).flat_map(|n| [prompt("fr", n), prompt("it", n)]).collect();
+        // Both texts must draw the test split: one prompt in 400 does.
+        let word = |n: usize| format!("{}-{}", n / 100, n % 100);
+        let names = (0..4000).map(word);
+        let rows: Vec<_> =
+            names.flat_map(|name| [prompt("fr", &name), prompt("it", &name)]).collect();
         let splits = plan(&rows.iter().map(Keys::from).collect::<Vec<_>>());
         assert!(splits.chunks(2).all(|pair| pair[0] == pair[1]));
         assert!(splits.contains(&Split::Test));
