@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use partita_corpus::BadRow;
 use partita_train::sources::Kind;
-use partita_train::{check, output, prepare};
+use partita_train::{check, data, output, prepare};
 
 /// Prepares data for, and trains, the speech language models of Partita.
 #[derive(Parser)]
@@ -21,7 +21,8 @@ struct Cli {
 enum Command {
     /// Turn corpora into manifests (JSON lines).
     Prepare {
-        /// Files and folders: our data folders, Common Voice, manifests, sentence pairs or lists.
+        /// Files and folders: our data folders, Common Voice, CoVoST, FLEURS, LibriSpeech, MLS,
+        /// WenetSpeech, manifests (ours, NeMo's, SLAM-LLM's), sentence pairs or lists.
         #[arg(required = true)]
         sources: Vec<PathBuf>,
         /// A folder for speech.jsonl, text.jsonl and sentences.jsonl, or a single *.jsonl.
@@ -30,6 +31,12 @@ enum Command {
         /// Leave lengths unknown where the corpus does not state them, instead of measuring.
         #[arg(long)]
         no_audio: bool,
+        /// A folder that gets the clips as tar shards besides, to be read in large pieces.
+        #[arg(long, value_name = "DIR", conflicts_with = "no_audio")]
+        shards: Option<PathBuf>,
+        /// About how many megabytes a shard has.
+        #[arg(long, default_value_t = 512, value_name = "MB", requires = "shards")]
+        shard_size: u64,
         #[command(flatten)]
         common: Common,
     },
@@ -41,6 +48,10 @@ enum Command {
         /// Do not decode audio, only look for the files.
         #[arg(long)]
         no_audio: bool,
+        /// Only look for leaks (a sentence, prompt, recording or speaker in two splits), and exit
+        /// with 1 if there are any.
+        #[arg(long)]
+        leaks: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -81,9 +92,11 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
-        Command::Prepare { sources, out, no_audio, common } => {
+        Command::Prepare { sources, out, no_audio, shards, shard_size, common } => {
             let Common { kind, lang, json, strict, all, quiet } = common;
-            let options = prepare::Options { sources, out, kind, lang, no_audio, quiet };
+            let shard_bytes = shard_size.saturating_mul(1_000_000);
+            let options =
+                prepare::Options { sources, out, kind, lang, no_audio, shards, shard_bytes, quiet };
             let report = prepare::prepare(&options)?;
             output::print_error(&output::bad_rows(&report.bad_rows, all))?;
             if json {
@@ -93,7 +106,12 @@ fn run(cli: Cli) -> Result<ExitCode> {
             }
             Ok(verdict(strict, &report.bad_rows))
         }
-        Command::CheckData { sources, no_audio, common } => {
+        Command::CheckData { sources, leaks: true, common, .. } => {
+            data::leaks::check(&sources, common.kind, &common.lang)?;
+            print(if common.json { "{\"leaks\":0}\n" } else { "no leaks\n" })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::CheckData { sources, no_audio, common, .. } => {
             let Common { kind, lang, json, strict, all, quiet } = common;
             let options = check::Options { sources, kind, lang, no_audio, all, quiet };
             let report = check::check(&options)?;

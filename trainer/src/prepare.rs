@@ -17,6 +17,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::audio;
+use crate::data::shards::{self, Written};
 use crate::output;
 use crate::sources::{Kind, Skipped, Sources, assign_split};
 
@@ -36,6 +37,10 @@ pub struct Options {
     pub lang: String,
     /// Leave the length of clips unknown where the corpus does not state it.
     pub no_audio: bool,
+    /// A folder that gets the clips as tar shards besides.
+    pub shards: Option<PathBuf>,
+    /// About how many bytes a shard has.
+    pub shard_bytes: u64,
     /// Show no progress.
     pub quiet: bool,
 }
@@ -53,6 +58,8 @@ pub struct Report {
     pub bad_rows: Vec<BadRow>,
     /// Files that were passed over.
     pub skipped: Vec<Skipped>,
+    /// Shards that were written.
+    pub shards: Option<Written>,
 }
 
 /// Clips of a language.
@@ -122,7 +129,16 @@ pub fn prepare(options: &Options) -> Result<Report> {
         if waiting.len() >= CHUNK { output.write_speech(&mut waiting) } else { Ok(()) }
     })?;
     output.write_speech(&mut waiting)?;
-    output.finish(sources.skipped)
+    let mut report = output.finish(sources.skipped)?;
+    if let Some(folder) = &options.shards {
+        let manifest =
+            report.manifests.first().filter(|_| sources.tables.iter().any(|t| !t.layout.is_text()));
+        let manifest = manifest.context("the sources hold no speech that could go into shards")?;
+        let mut written = shards::write(manifest, folder, options.shard_bytes, options.quiet)?;
+        report.bad_rows.append(&mut written.bad_rows);
+        report.shards = Some(written);
+    }
+    Ok(report)
 }
 
 /// The report as tables for people, without the bad rows.
@@ -152,6 +168,9 @@ pub fn render(report: &Report) -> String {
     for manifest in &report.manifests {
         text.push_str(&format!("wrote {}\n", manifest.display()));
     }
+    if let Some(Written { shards, clips, .. }) = &report.shards {
+        text.push_str(&format!("wrote {} shards with {clips} clips\n", shards.len()));
+    }
     text
 }
 
@@ -171,11 +190,10 @@ struct Output<'a> {
 impl<'a> Output<'a> {
     fn create(options: &'a Options, sources: &Sources) -> Result<Self> {
         let single = options.out.extension().is_some_and(|ext| ext == "jsonl");
-        let is_text = |layout| matches!(layout, Layout::Pairs | Layout::Text);
-        let any_text = sources.tables.iter().any(|t| is_text(t.layout));
         let any_list = sources.tables.iter().any(|t| t.layout == Layout::Sentences);
-        let any_speech =
-            sources.tables.iter().any(|t| !is_text(t.layout) && t.layout != Layout::Sentences);
+        let any_text =
+            sources.tables.iter().any(|t| t.layout.is_text() && t.layout != Layout::Sentences);
+        let any_speech = sources.tables.iter().any(|t| !t.layout.is_text());
         if single && any_speech && (any_text || any_list) {
             bail!(
                 "{}: the sources hold speech and text, which go into two manifests; \
@@ -229,7 +247,9 @@ impl<'a> Output<'a> {
             audio::progress(to_measure, "Measuring clips", self.options.quiet || to_measure == 0);
         waiting.par_iter_mut().for_each(|(row, bad)| {
             let path = Path::new(&row.audio_filepath);
-            let checked = if row.text.trim().is_empty() && row.lang != NO_LANGUAGE {
+            // Some corpora have translations and no transcript.
+            let untold = row.text.trim().is_empty() && row.translations.is_empty();
+            let checked = if untold && row.lang != NO_LANGUAGE {
                 Err("empty transcript".to_owned())
             } else if unknown(row) {
                 let seconds = audio::seconds(path);

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use partita_corpus::BadRow;
 use partita_corpus::manifest::Split;
 use partita_corpus::readers::{Entry, Layout, Located, Table, discover};
-use partita_corpus::split::{Sentences, SplitPlan};
+use partita_corpus::split::{Keys, SplitPlan, SplitPlanner};
 use serde::Serialize;
 
 /// What a source is taken for.
@@ -21,7 +21,17 @@ pub enum Kind {
     Data,
     /// Mozilla Common Voice.
     CommonVoice,
-    /// Manifests (`*.jsonl`), ours or NeMo's.
+    /// CoVoST 2, joined to Common Voice beside it.
+    Covost,
+    /// FLEURS.
+    Fleurs,
+    /// LibriSpeech.
+    Librispeech,
+    /// Multilingual LibriSpeech.
+    Mls,
+    /// WenetSpeech.
+    Wenetspeech,
+    /// Manifests (`*.jsonl`), ours, NeMo's or SLAM-LLM's.
     Manifest,
     /// Tables of sentence pairs.
     Pairs,
@@ -33,9 +43,23 @@ impl Kind {
     fn takes(self, layout: Layout) -> bool {
         match self {
             Self::Auto => true,
-            Self::Data => !matches!(layout, Layout::CommonVoice | Layout::Speech | Layout::Text),
+            Self::Data => matches!(
+                layout,
+                Layout::Recordings
+                    | Layout::Synthetic
+                    | Layout::Noise
+                    | Layout::Pairs
+                    | Layout::Sentences
+            ),
             Self::CommonVoice => layout == Layout::CommonVoice,
-            Self::Manifest => matches!(layout, Layout::Speech | Layout::Text),
+            Self::Covost => layout == Layout::CoVost,
+            Self::Fleurs => layout == Layout::Fleurs,
+            Self::Librispeech => layout == Layout::LibriSpeech,
+            Self::Mls => layout == Layout::Mls,
+            Self::Wenetspeech => layout == Layout::WenetSpeech,
+            Self::Manifest => {
+                matches!(layout, Layout::Speech | Layout::Text | Layout::Nemo | Layout::Slam)
+            }
             Self::Pairs => layout == Layout::Pairs,
             Self::Sentences => layout == Layout::Sentences,
         }
@@ -107,20 +131,20 @@ impl Sources {
     /// # Errors
     /// As [`Sources::for_each`].
     pub fn split_plan(&self) -> Result<SplitPlan> {
-        let mut plan = SplitPlan::default();
+        let mut planner = SplitPlanner::default();
         self.for_each(|_, row| {
             if let Ok(row) = row {
                 let split = split_of(&row.entry);
-                plan.learn(&sentences_of(&row.entry), row.split_stated.then_some(split));
+                planner.learn(&keys_of(&row.entry), row.split_stated.then_some(split));
             }
             Ok(())
         })?;
-        Ok(plan)
+        Ok(planner.finish())
     }
 }
 
-/// The sentences of a row of either kind.
-pub fn sentences_of(entry: &Entry) -> Sentences {
+/// What a row of either kind shares with others.
+pub fn keys_of(entry: &Entry) -> Keys {
     match entry {
         Entry::Speech(row) => row.into(),
         Entry::Text(row) => row.into(),
@@ -138,7 +162,7 @@ pub fn split_of(entry: &Entry) -> Split {
 /// Gives a row its split where its corpus states none.
 pub fn assign_split(row: &mut Located, plan: &SplitPlan) {
     if !row.split_stated {
-        let split = plan.split(&sentences_of(&row.entry));
+        let split = plan.split(&keys_of(&row.entry));
         match &mut row.entry {
             Entry::Speech(row) => row.split = split,
             Entry::Text(row) => row.split = split,

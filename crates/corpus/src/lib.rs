@@ -2,7 +2,8 @@
 //!
 //! - [`manifest`]: the JSON-lines rows that training and evaluation read, their reader and writer.
 //! - [`readers`]: other people's layouts (tables, Common Voice, sentence pairs) turned into rows.
-//! - [`split`]: which rows are for training and which are held back, so that no sentence is both.
+//! - [`split`]: which rows are for training and which are held back, so that nothing is both, and
+//!   the check for leaks.
 //! - [`normalize`]: the text normalisers that published error rates of Whisper use.
 //! - [`error_rate`]: word and character error rates with their counts.
 //! - [`script`]: whether a text is written in the script of its language.

@@ -34,6 +34,17 @@ pub enum Split {
     Test,
 }
 
+impl Split {
+    /// `train`, `dev` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Dev => "dev",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// One clip of speech (or of noise) with its transcript.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SpeechRow {

@@ -1,9 +1,9 @@
-//! Findings with their examples, and the memory of sentences that finds duplicates and leaks.
+//! Findings with their examples, and the memory of sentences that finds duplicates.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use partita_corpus::manifest::{SpeechRow, Split, TextRow};
+use partita_corpus::manifest::{SpeechRow, TextRow};
 use partita_corpus::split::Sentence;
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ impl Finding {
 /// All kinds of findings.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Findings {
-    /// Sentences (in one language) that are in more than one split.
+    /// Sentences, prompts, recordings and speakers that are in more than one split.
     pub leaks: Finding,
     /// Clips with the same bytes as an earlier one.
     pub duplicate_audio: Finding,
@@ -72,7 +72,7 @@ impl Findings {
     /// Every kind with its name in words.
     pub fn named(&self) -> [(&'static str, &Finding); 9] {
         [
-            ("sentences in more than one split", &self.leaks),
+            ("leaks: the same in more than one split", &self.leaks),
             ("clips with the bytes of an earlier one", &self.duplicate_audio),
             ("clips with the transcript of an earlier one", &self.duplicate_transcripts),
             ("sentences or pairs that occur again", &self.duplicate_texts),
@@ -108,10 +108,9 @@ pub struct Place {
     pub line: u64,
 }
 
-/// Remembers where each sentence was first seen, and in which splits.
+/// Remembers where each sentence was first seen.
 pub struct Sentinel {
     files: Vec<PathBuf>,
-    splits: HashMap<Sentence, Vec<(Split, Place)>>,
     transcripts: HashMap<Sentence, Place>,
     texts: HashMap<(Option<Sentence>, Option<Sentence>), Place>,
 }
@@ -119,8 +118,8 @@ pub struct Sentinel {
 impl Sentinel {
     /// A memory for rows of these files.
     pub fn new(files: Vec<PathBuf>) -> Self {
-        let (splits, transcripts, texts) = Default::default();
-        Self { files, splits, transcripts, texts }
+        let (transcripts, texts) = Default::default();
+        Self { files, transcripts, texts }
     }
 
     /// `file:line` of a place.
@@ -132,24 +131,6 @@ impl Sentinel {
     /// The file of a place.
     pub fn file(&self, place: Place) -> PathBuf {
         self.files.get(place.table).cloned().unwrap_or_default()
-    }
-
-    /// Takes in a sentence; tells when it was seen in other splits but not yet in this one.
-    pub fn leak(&mut self, sentence: Sentence, split: Split, place: Place) -> Option<String> {
-        let seen = self.splits.entry(sentence).or_default();
-        if seen.iter().any(|(other, _)| *other == split) {
-            return None;
-        }
-        let first = seen.first().copied();
-        seen.push((split, place));
-        let (other, there) = first?;
-        let name = |split| match split {
-            Split::Train => "train",
-            Split::Dev => "dev",
-            Split::Test => "test",
-        };
-        let (here, there) = (self.at(place), self.at(there));
-        Some(format!("{here}: {} sentence that is in {} at {there}", name(split), name(other)))
     }
 
     /// Where the same transcript was first seen in the same language.

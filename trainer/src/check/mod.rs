@@ -2,7 +2,7 @@
 //!
 //! Two kinds of faults are told apart. A *bad row* cannot be used: it cannot be read, or its audio
 //! is missing, empty or undecodable. A *finding* is a usable row that deserves a look: an empty
-//! transcript, the wrong script, a wrong length, a duplicate, a sentence in two splits.
+//! transcript, the wrong script, a wrong length, a duplicate, the same in two splits.
 
 mod clips;
 mod findings;
@@ -16,10 +16,11 @@ use partita_corpus::BadRow;
 use partita_corpus::manifest::{NO_LANGUAGE, SpeechRow, TextRow};
 use partita_corpus::readers::{Entry, Layout};
 use partita_corpus::script;
+use partita_corpus::split::LeakCheck;
 use serde::Serialize;
 
 use crate::audio;
-use crate::sources::{Kind, Skipped, Sources, assign_split, sentences_of, split_of};
+use crate::sources::{Kind, Skipped, Sources, assign_split, keys_of, split_of};
 use clips::Clip;
 pub use findings::{Finding, Findings};
 use findings::{Place, Sentinel};
@@ -93,7 +94,8 @@ pub fn check(options: &Options) -> Result<Report> {
     let mut checker = Checker {
         statistics: Statistics::default(),
         findings: Findings::new(if options.all { usize::MAX } else { findings::EXAMPLES }),
-        sentinel: Sentinel::new(files),
+        sentinel: Sentinel::new(files.clone()),
+        leaks: LeakCheck::default(),
         clips: Vec::new(),
         splits_stated: true,
     };
@@ -122,7 +124,10 @@ pub fn check(options: &Options) -> Result<Report> {
     })?;
     rows.finish_and_clear();
     drop(plan);
-    let Checker { mut statistics, mut findings, sentinel, clips, splits_stated } = checker;
+    let Checker { mut statistics, mut findings, sentinel, leaks, clips, splits_stated } = checker;
+    if let Err(leaks) = leaks.finish(&files) {
+        leaks.0.iter().for_each(|leak| findings.leaks.add("", leak.to_string()));
+    }
     bad_rows.extend(clips::check(&clips, &sentinel, &mut findings, options));
     bad_rows.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     statistics.finish();
@@ -142,25 +147,14 @@ struct Checker {
     statistics: Statistics,
     findings: Findings,
     sentinel: Sentinel,
+    leaks: LeakCheck,
     clips: Vec<Clip>,
     splits_stated: bool,
 }
 
 impl Checker {
     fn row(&mut self, place: Place, entry: Entry) {
-        let split = split_of(&entry);
-        // A row without text has only its id, which is no sentence that could leak.
-        let said = match &entry {
-            Entry::Speech(row) => !row.text.is_empty(),
-            Entry::Text(_) => true,
-        };
-        if said {
-            for sentence in sentences_of(&entry).iter() {
-                if let Some(leak) = self.sentinel.leak(sentence, split, place) {
-                    self.findings.leaks.add("", leak);
-                }
-            }
-        }
+        self.leaks.add(&keys_of(&entry), split_of(&entry), (place.table, place.line));
         match entry {
             Entry::Speech(row) => self.speech(place, row),
             Entry::Text(row) => self.text(place, &row),

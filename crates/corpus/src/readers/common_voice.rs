@@ -7,22 +7,27 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::table::{Fields, TsvTable};
-use super::{Entry, Located, Rows, Table, folder_of, join};
+use super::{Entry, Rows, Table, folder_of, join, located};
 use crate::CorpusError;
 use crate::manifest::{Row, SpeechRow, Split};
 
 /// Opens a table; its name says the split, but for `validated.tsv`, which states none.
 pub(super) fn rows(table: &Table) -> Result<Rows, CorpusError> {
-    let tsv = TsvTable::open(&table.path, &["client_id", "path", "sentence"])?;
-    let folder = folder_of(&table.path).to_path_buf();
+    clips(&table.path, &table.lang)
+}
+
+/// The clips of a table. `lang`: where the table does not say it.
+pub(super) fn clips(path: &Path, lang: &str) -> Result<Rows, CorpusError> {
+    let tsv = TsvTable::open(path, &["client_id", "path", "sentence"])?;
+    let folder = folder_of(path).to_path_buf();
     let durations = durations(&folder.join("clip_durations.tsv"))?;
-    let split = match table.path.file_name().and_then(|name| name.to_str()) {
+    let split = match path.file_name().and_then(|name| name.to_str()) {
         Some("train.tsv") => Some(Split::Train),
         Some("dev.tsv") => Some(Split::Dev),
         Some("test.tsv") => Some(Split::Test),
         _ => None,
     };
-    let lang = table.lang.clone();
+    let lang = lang.to_owned();
     let rows = tsv.map(move |fields| {
         let path = fields.required("path")?;
         let mut row = clip(fields, &lang)?;
@@ -34,14 +39,7 @@ pub(super) fn rows(table: &Table) -> Result<Rows, CorpusError> {
         row.check()?;
         Ok(row)
     });
-    Ok(Box::new(rows.map(move |row| {
-        let locate = |(line, row)| Located {
-            line,
-            entry: Entry::Speech(row),
-            split_stated: split.is_some(),
-        };
-        row.map(locate)
-    })))
+    Ok(located(rows, split.is_some(), Entry::Speech))
 }
 
 fn clip(fields: &Fields<'_>, lang: &str) -> Result<SpeechRow, String> {

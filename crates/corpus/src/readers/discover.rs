@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::table::header;
-use super::{Layout, Table};
+use super::{Layout, Table, covost, fleurs, wenet_speech};
 use crate::CorpusError;
 use crate::lines::Lines;
+
+/// Extensions of clips.
+const CLIPS: [&str; 5] = ["mp3", "flac", "wav", "opus", "ogg"];
 
 /// How deep folders are searched; links that lead in a circle end there.
 const MAX_DEPTH: usize = 8;
@@ -25,10 +28,11 @@ pub struct Discovered {
 
 /// Finds the tables of a file or folder. `lang` is the language of rows that state none.
 ///
-/// Files: a table with a known header, a `*.jsonl` manifest, a `*.txt` list of sentences. Folders
-/// are searched for `*.tsv` and `*.jsonl` (also with `.gz`), and folders named `sentences` for
-/// `*.txt`. Of a Common Voice folder `train.tsv`, `dev.tsv` and `test.tsv` are read, or
-/// `validated.tsv` where there are none of them.
+/// Files: any layout; a `*.txt` of no other name is a list of sentences. Folders are searched for
+/// `*.tsv` and `*.jsonl` (also with `.gz`), `*.trans.txt`, `transcripts.txt`, `WenetSpeech.json`, and
+/// folders named `sentences` for `*.txt`. Of a Common Voice folder `train.tsv`, `dev.tsv` and
+/// `test.tsv` are read, or `validated.tsv` where there are none of them; with tables of CoVoST
+/// beside them, the first of these for each language is read, which joins all others.
 ///
 /// # Errors
 /// When the source cannot be read, is a file of no known layout, or a folder without any table.
@@ -45,8 +49,11 @@ pub fn discover(source: &Path, lang: &str) -> Result<Discovered, CorpusError> {
             return Err(CorpusError::UnknownLayout { path: source.to_path_buf(), reason });
         }
     } else {
-        let sentences = has_suffix(source, "txt");
-        let layout = if sentences { Ok(Layout::Sentences) } else { layout_of(source)? };
+        let sentences = || has_suffix(source, "txt").then_some(Layout::Sentences);
+        let layout = match layout_by_name(source).or_else(sentences) {
+            Some(layout) => Ok(layout),
+            None => layout_of(source)?,
+        };
         let layout = layout
             .map_err(|reason| CorpusError::UnknownLayout { path: source.to_path_buf(), reason })?;
         found.tables.push(Table { path: source.to_path_buf(), layout, lang: lang.to_owned() });
@@ -75,17 +82,23 @@ fn walk(
     let in_sentences = folder.file_name().is_some_and(|name| name == "sentences");
     let first = found.tables.len();
     for path in paths {
-        let table = has_suffix(&path, "tsv") || has_suffix(&path, "jsonl");
+        let table =
+            has_suffix(&path, "tsv") || has_suffix(&path, "jsonl") || is_wenet_speech(&path);
+        let named = layout_by_name(&path);
         let sentences = in_sentences && has_suffix(&path, "txt");
-        if !table && !sentences {
+        if !table && named.is_none() && !sentences {
             // Only now is it asked what the path is: folders of clips have very many files.
-            if path.extension().is_none_or(|ext| ext != "mp3") && path.is_dir() && depth < MAX_DEPTH
-            {
+            let clip = path.extension().is_some_and(|ext| CLIPS.iter().any(|clip| ext == *clip));
+            if !clip && path.is_dir() && depth < MAX_DEPTH {
                 walk(&path, lang, depth + 1, found)?;
             }
             continue;
         }
-        let layout = if sentences { Ok(Ok(Layout::Sentences)) } else { layout_of(&path) };
+        let sentences = sentences.then_some(Layout::Sentences);
+        let layout = match named.or(sentences) {
+            Some(layout) => Ok(Ok(layout)),
+            None => layout_of(&path),
+        };
         match layout {
             Ok(Ok(layout)) => found.tables.push(Table { path, layout, lang: lang.to_owned() }),
             Ok(Err(reason)) => found.skipped.push((path, reason)),
@@ -98,7 +111,25 @@ fn walk(
 
 /// Drops the tables of a Common Voice folder that repeat, or refuse, what others hold.
 fn choose_common_voice(found: &mut Discovered, first: usize, folder: &Path) {
-    let tables = found.tables.split_off(first);
+    let mut tables = found.tables.split_off(first);
+    let here = |table: &Table| table.path.parent() == Some(folder);
+    let languages = |table: &Table| {
+        let joins = table.layout == Layout::CoVost && here(table);
+        covost::languages(&table.path).filter(|_| joins).map(|(from, _)| from)
+    };
+    if tables.iter().any(|table| languages(table).is_some()) {
+        let mut joined = Vec::new();
+        tables.retain(|table| {
+            let from = languages(table);
+            let repeats = from.as_ref().is_some_and(|from| joined.contains(from));
+            joined.extend(from);
+            let keep = !repeats && !(table.layout == Layout::CommonVoice && here(table));
+            if !keep {
+                found.skipped.push((table.path.clone(), "joined to covost_v2.*.tsv".to_owned()));
+            }
+            keep
+        });
+    }
     let is = |table: &Table, names: &[&str]| {
         table.layout == Layout::CommonVoice
             && table.path.parent() == Some(folder)
@@ -126,8 +157,27 @@ fn has_suffix(path: &Path, suffix: &str) -> bool {
     name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))
 }
 
+/// The layout of a file that is known by its name.
+fn layout_by_name(path: &Path) -> Option<Layout> {
+    if has_suffix(path, "trans.txt") {
+        Some(Layout::LibriSpeech)
+    } else if path.file_name().is_some_and(|name| name == "transcripts.txt") {
+        Some(Layout::Mls)
+    } else {
+        None
+    }
+}
+
+/// Whether a file is called as WenetSpeech's is.
+fn is_wenet_speech(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.eq_ignore_ascii_case("wenetspeech.json"))
+}
+
 /// The layout of a table by its first line; the inner error says why none fits.
 fn layout_of(path: &Path) -> Result<Result<Layout, String>, CorpusError> {
+    if has_suffix(path, "json") && wenet_speech::sniff(path)? {
+        return Ok(Ok(Layout::WenetSpeech));
+    }
     let mut lines = Lines::open(path)?;
     if has_suffix(path, "jsonl") || has_suffix(path, "json") {
         return Ok(layout_of_manifest(&mut lines));
@@ -146,6 +196,10 @@ fn layout_of(path: &Path) -> Result<Result<Layout, String>, CorpusError> {
         Ok(Layout::Noise)
     } else if has(&["client_id", "path", "sentence"]) {
         Ok(Layout::CommonVoice)
+    } else if has(&["path", "translation", "split"]) {
+        Ok(Layout::CoVost)
+    } else if fleurs::is_row(&columns) {
+        Ok(Layout::Fleurs)
     } else if has(&["src_text", "tgt_text"]) {
         Ok(Layout::Pairs)
     } else if columns.is_empty() {
@@ -163,7 +217,11 @@ fn layout_of_manifest(lines: &mut Lines) -> Result<Layout, String> {
         any = true;
         if let Ok(Value::Object(row)) = serde_json::from_str(&text) {
             if row.contains_key("audio_filepath") {
-                return Ok(Layout::Speech);
+                let ours = row.contains_key("split");
+                return Ok(if ours { Layout::Speech } else { Layout::Nemo });
+            }
+            if row.contains_key("source") && row.contains_key("target") {
+                return Ok(Layout::Slam);
             }
             if row.contains_key("src_text") {
                 return Ok(Layout::Text);
@@ -171,7 +229,7 @@ fn layout_of_manifest(lines: &mut Lines) -> Result<Layout, String> {
         }
     }
     Err(if any {
-        "no row with audio_filepath or src_text: not a manifest".to_owned()
+        "no row with audio_filepath, src_text or source and target: not a manifest".to_owned()
     } else {
         "empty file".to_owned()
     })

@@ -1,7 +1,7 @@
 //! Corpora in other layouts than ours, turned into manifest rows.
 //!
 //! [`discover`] finds the tables of a folder and [`Table::rows`] streams the rows of one. A table
-//! is known by its header line, whatever its name:
+//! is known by its header line, or by its name where it has none:
 //!
 //! | layout | columns that tell it | rows |
 //! |---|---|---|
@@ -9,18 +9,28 @@
 //! | [`Layout::Synthetic`] | `path text translations` | speech |
 //! | [`Layout::Noise`] | `path kind` | speech with empty text |
 //! | [`Layout::CommonVoice`] | `client_id path sentence` | speech, audio in `clips/` |
+//! | [`Layout::CoVost`] | `path translation split` | the same, with translations |
+//! | [`Layout::Fleurs`] | none: seven fields, `….wav` the second | speech with translations |
+//! | [`Layout::LibriSpeech`], [`Layout::Mls`] | none: `*.trans.txt`, `transcripts.txt` | speech |
+//! | [`Layout::WenetSpeech`] | none: a JSON object with `audios` | speech, parts of recordings |
 //! | [`Layout::Pairs`] | `src_text tgt_text` | text |
 //! | [`Layout::Sentences`] | none: `sentences/<lang>.txt` | text without a translation |
 //! | [`Layout::Speech`], [`Layout::Text`] | none: our own `*.jsonl` | speech, text |
+//! | [`Layout::Nemo`], [`Layout::Slam`] | none: `*.jsonl` of NeMo and SLAM-LLM | speech |
 //!
-//! All are UTF-8, plain or gzip, tab separated without quoting. A row that makes no sense is a
+//! All are UTF-8 and, but for WenetSpeech, plain or gzip; tables are tab separated without quoting. A row that makes no sense is a
 //! [`BadRow`] with its line; the reading goes on.
 
 mod common_voice;
+mod covost;
 mod discover;
+mod fleurs;
+mod jsonl;
+mod libri;
 mod speech;
 mod table;
 mod text;
+mod wenet_speech;
 
 use std::path::{Path, PathBuf};
 
@@ -44,12 +54,29 @@ pub enum Layout {
     Noise,
     /// A table of Mozilla Common Voice.
     CommonVoice,
+    /// A table of CoVoST 2, beside Common Voice's tables.
+    #[serde(rename = "covost")]
+    CoVost,
+    /// A table of FLEURS.
+    Fleurs,
+    /// A transcript file of LibriSpeech.
+    #[serde(rename = "librispeech")]
+    LibriSpeech,
+    /// A transcript file of Multilingual LibriSpeech.
+    Mls,
+    /// The JSON file of WenetSpeech.
+    #[serde(rename = "wenetspeech")]
+    WenetSpeech,
     /// Sentence pairs: src_lang, src_text, tgt_lang, tgt_text, source.
     Pairs,
     /// One sentence a line; the file's name is the language.
     Sentences,
-    /// A speech manifest (ours or NeMo's).
+    /// A speech manifest of ours.
     Speech,
+    /// A speech manifest of NeMo: the same names, without `split`.
+    Nemo,
+    /// A list of SLAM-LLM: key, source, target.
+    Slam,
     /// A text manifest.
     Text,
 }
@@ -89,6 +116,13 @@ pub struct Located {
 /// The rows of a table, one after the other.
 pub type Rows = Box<dyn Iterator<Item = Result<Located, BadRow>> + Send>;
 
+impl Layout {
+    /// Whether its rows are sentences, not clips.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Pairs | Self::Sentences | Self::Text)
+    }
+}
+
 impl Table {
     /// Opens the table.
     ///
@@ -98,6 +132,13 @@ impl Table {
         match self.layout {
             Layout::Recordings | Layout::Synthetic | Layout::Noise => speech::rows(self),
             Layout::CommonVoice => common_voice::rows(self),
+            Layout::CoVost => covost::rows(self),
+            Layout::Fleurs => fleurs::rows(self),
+            Layout::LibriSpeech => libri::librispeech(self),
+            Layout::Mls => libri::mls(self),
+            Layout::WenetSpeech => wenet_speech::rows(self),
+            Layout::Nemo => jsonl::nemo(self),
+            Layout::Slam => jsonl::slam(self),
             Layout::Pairs => text::pairs(self),
             Layout::Sentences => text::sentences(self),
             Layout::Speech => {

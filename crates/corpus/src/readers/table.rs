@@ -29,6 +29,12 @@ impl TsvTable {
         Ok(Self { columns, lines })
     }
 
+    /// Opens a table without a header line, whose columns are these.
+    pub(super) fn headless(path: &Path, columns: &[&str]) -> Result<Self, CorpusError> {
+        let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+        Ok(Self { columns, lines: Lines::open(path)? })
+    }
+
     /// Reads the table with a function from fields to rows.
     pub(super) fn map<R, F>(
         mut self,
