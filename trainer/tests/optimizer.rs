@@ -1,4 +1,5 @@
 //! AdamW against optax (golden/optimizer.py), and against itself.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
 
@@ -229,4 +230,51 @@ fn weight_decay_is_for_matrices() {
     assert!(!decays("encoder.ln_post.weight", &[64]));
     assert!(!decays("marks", &[32, 640]));
     assert!(!decays("marks.rows", &[32, 640]));
+}
+
+/// What a step costs: `cargo test --release --workspace --test optimizer -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn speed_of_a_step() {
+    const SHAPES: [(usize, usize); 3] = [(2048, 2048), (4096, 2048), (1024, 512)];
+    let variables: Vec<(String, Var)> = SHAPES
+        .iter()
+        .enumerate()
+        .map(|(i, shape)| (format!("w{i}"), Var::randn(0_f32, 1.0, *shape, &Device::Cpu).unwrap()))
+        .collect();
+    let count: usize = SHAPES.iter().map(|(a, b)| a * b).sum();
+    let mut optimizer = AdamW::new(1.0, 3);
+    let hyperparameters =
+        Hyperparameters { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weight_decay: 0.01 };
+    let group = Group { name: "all".to_owned(), hyperparameters, parameters: variables.clone() };
+    optimizer.set_groups(vec![group]).unwrap();
+    let mut gradients = optimizer.accumulator();
+    for (_, variable) in &variables {
+        gradients.add(&variable.sqr().unwrap().sum_all().unwrap(), 1).unwrap();
+    }
+    let rates = BTreeMap::from([("all".to_owned(), 1e-3)]);
+    let time = |what: &mut dyn FnMut()| {
+        let best = (0..7).map(|_| {
+            let begun = std::time::Instant::now();
+            what();
+            begun.elapsed().as_secs_f64()
+        });
+        best.fold(f64::INFINITY, f64::min) * 1e3
+    };
+    let step = time(&mut || assert!(!optimizer.step(&gradients, &rates).unwrap().skipped));
+    let norm = time(&mut || assert!(gradients.norm().unwrap() > 0.0));
+    let moments: Vec<Tensor> = variables.iter().map(|(_, v)| v.zeros_like().unwrap()).collect();
+    let plain = time(&mut || {
+        // The same arithmetic with the tensor library's operations, as its own AdamW does it.
+        for (((_, w), m), g) in variables.iter().zip(&moments).zip(gradients.sums()) {
+            let g = g.as_ref().unwrap();
+            let mean = ((m * 0.9).unwrap() + (g * 0.1).unwrap()).unwrap();
+            let square = ((m * 0.98).unwrap() + (g.sqr().unwrap() * 0.02).unwrap()).unwrap();
+            let change = (mean / (square.sqrt().unwrap() + 1e-8).unwrap()).unwrap();
+            w.set(&((w.as_tensor() * 0.999).unwrap() - (change * 1e-3).unwrap()).unwrap()).unwrap();
+        }
+    });
+    println!(
+        "{count} parameters: step {step:.1} ms, of it norm {norm:.1} ms; by tensors {plain:.1} ms"
+    );
 }

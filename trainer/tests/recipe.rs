@@ -1,4 +1,5 @@
 //! Recipes: those of the project, `extends`, and what is refused.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
-use toml::{Spanned, Table, Value};
+use toml::{Table, Value};
 
 use super::Recipe;
 use super::check::Problem;
@@ -93,7 +93,7 @@ impl Recipe {
         let fault = |problem: &Problem| locate(&chain, problem);
         let mut recipe: Self = joined
             .try_into()
-            .map_err(|error: toml::de::Error| fault(&Problem::new([""; 0], error.message())))?;
+            .map_err(|error: toml::de::Error| fault(&Problem::new([], error.message())))?;
         recipe.extends = None;
         if extended {
             // Stages of the other recipe that this one leaves out.
@@ -181,16 +181,13 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 /// The deepest key at a place of the text, with dots.
 fn key_at(table: &DeTable<'_>, at: usize) -> Option<String> {
-    let inside = |key: &Spanned<_>, value: &Spanned<_>| {
-        let (key, value): (&Spanned<toml::de::DeString<'_>>, &Spanned<DeValue<'_>>) = (key, value);
-        key.span().contains(&at) || value.span().contains(&at)
-    };
     table.iter().find_map(|(key, value)| {
         let name = key.get_ref();
         let deeper = match value.get_ref() {
             DeValue::Table(inner) => key_at(inner, at).map(|rest| format!("{name}.{rest}")),
             _ => None,
         };
-        deeper.or_else(|| inside(key, value).then(|| name.to_string()))
+        let inside = key.span().contains(&at) || value.span().contains(&at);
+        deeper.or_else(|| inside.then(|| name.to_string()))
     })
 }

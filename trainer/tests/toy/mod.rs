@@ -1,6 +1,7 @@
 //! A small objective with all that real ones have: modules, frozen parts, uneven batches, dropout,
 //! a position in shuffled data.
 #![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
