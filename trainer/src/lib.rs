@@ -19,6 +19,7 @@ pub mod objective;
 pub mod optimizer;
 pub mod output;
 pub mod prepare;
+pub mod progress;
 pub mod recipe;
 pub mod run_folder;
 pub mod schedule;

@@ -187,7 +187,7 @@ pub fn checkpoints(run: &Path) -> Result<Found> {
     for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !name.strip_prefix("step-").is_some_and(|step| step.parse::<u64>().is_ok()) {
+        if name.strip_prefix("step-").is_none_or(|step| step.parse::<u64>().is_err()) {
             continue;
         }
         match Checkpoint::open(&path) {

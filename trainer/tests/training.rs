@@ -18,6 +18,8 @@ use partita_train::training_loop::{Outcome, train};
 use serde_json::Value;
 use toy::Toy;
 
+type Named = (String, Var);
+
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn metrics(run: &Path) -> Vec<Value> {
@@ -298,7 +300,7 @@ fn checkpoints_are_averaged() {
     let found = run.checkpoints().unwrap().whole;
     let out = folder.path().join("mean.safetensors");
     checkpoint::average(&found, &out).unwrap();
-    let load = |load: &dyn Fn(&[(String, Var)])| {
+    let load = |load: &dyn Fn(&[Named])| {
         let toy = Toy::new(5);
         let all: Vec<_> =
             toy.variables.iter().map(|(name, var)| (name.clone(), var.clone())).collect();
