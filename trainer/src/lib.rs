@@ -4,10 +4,28 @@
 //! - [`check`]: what a corpus holds and what is wrong with it.
 //! - [`sources`]: the tables of both, and the splits of their rows.
 //! - [`data`]: batches of features and of sentences, as training wants them.
+//! - [`recipe`]: what is trained, as a TOML file; [`stages`]: how far it has come.
+//! - [`training_loop`]: trains any [`objective::Objective`] by a recipe, with an
+//!   [`optimizer`] over [`accumulation`]s of gradients and learning rates on a [`schedule`].
+//! - [`run_folder`]: where a run lives: its recipe, [`metrics`] and [`checkpoint`]s.
+//! - [`gradients`]: how far the gradients of tasks and languages agree.
 
+pub mod accumulation;
 mod audio;
 pub mod check;
+pub mod checkpoint;
 pub mod data;
+pub mod gradients;
+pub mod metrics;
+pub mod objective;
+pub mod optimizer;
 pub mod output;
 pub mod prepare;
+pub mod progress;
+pub mod recipe;
+pub mod run_folder;
+pub mod schedule;
 pub mod sources;
+pub mod stages;
+mod tensorboard;
+pub mod training_loop;
