@@ -123,7 +123,7 @@ fn choose_common_voice(found: &mut Discovered, first: usize, folder: &Path) {
             let from = languages(table);
             let repeats = from.as_ref().is_some_and(|from| joined.contains(from));
             joined.extend(from);
-            let keep = !repeats && !(table.layout == Layout::CommonVoice && here(table));
+            let keep = !(repeats || table.layout == Layout::CommonVoice && here(table));
             if !keep {
                 found.skipped.push((table.path.clone(), "joined to covost_v2.*.tsv".to_owned()));
             }
