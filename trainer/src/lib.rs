@@ -7,6 +7,7 @@
 //! - [`recipe`]: what is trained, as a TOML file; [`stages`]: how far it has come.
 //! - [`training_loop`]: trains any [`objective::Objective`] by a recipe, with an
 //!   [`optimizer`] over [`accumulation`]s of gradients and learning rates on a [`schedule`].
+//! - [`speech`]: the speech model as such an objective.
 //! - [`run_folder`]: where a run lives: its recipe, [`metrics`] and [`checkpoint`]s.
 //! - [`gradients`]: how far the gradients of tasks and languages agree.
 
@@ -26,6 +27,7 @@ pub mod recipe;
 pub mod run_folder;
 pub mod schedule;
 pub mod sources;
+pub mod speech;
 pub mod stages;
 mod tensorboard;
 pub mod training_loop;

@@ -25,12 +25,20 @@ const CONFIG: &str = "config.toml";
 /// # Errors
 /// When neither tells a place.
 pub fn runs_folder() -> Result<PathBuf> {
+    Ok(home()?.join("runs"))
+}
+
+/// Where runs and models are: `$PARTITA_HOME`, or the user's folder for application data.
+///
+/// # Errors
+/// When neither tells a place.
+pub fn home() -> Result<PathBuf> {
     if let Some(home) = std::env::var_os("PARTITA_HOME").filter(|home| !home.is_empty()) {
-        return Ok(PathBuf::from(home).join("runs"));
+        return Ok(PathBuf::from(home));
     }
     let folders = directories::ProjectDirs::from("", "", "partita")
-        .context("no folder for runs: this user has no home folder; set PARTITA_HOME to one")?;
-    Ok(folders.data_dir().join("runs"))
+        .context("this user has no home folder; set PARTITA_HOME to a folder")?;
+    Ok(folders.data_dir().to_owned())
 }
 
 /// A run that this process alone may go on with.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use partita_corpus::Split;
+use partita_corpus::manifest::Split;
 use partita_model::tokens::{Marks, Shortlist, ShortlistBuilder, TextTokenizer};
 
 use crate::data::{

@@ -1,0 +1,322 @@
+//! The speech model as something that can be trained.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use candle_core::{DType, Device, Tensor, Var};
+use partita_model::nn::{LowRankSpec, NameSet, Parameters, TrainingSource};
+use partita_model::speech::{
+    AdapterConfig, AdapterShape, Bases, CtcHead, SpeechConfig, SpeechLlm, ctc_loss,
+};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use super::bases::{Files, open_bases};
+use super::batch::{Kind, mel, speech_sequences, text_sequences};
+use super::data::Data;
+use super::evaluation::evaluate;
+use super::names::{lora_pattern, module_name, own_name};
+use crate::data::sampler::Pick;
+use crate::data::{Example, Loader, Position as DataPosition, TextStream};
+use crate::objective::{Loss, Objective, Position};
+use crate::recipe::{Adapter, ModuleName, Precision, Recipe};
+use crate::stages::Trained;
+
+/// Tokens by which the size of the language model's inputs is measured.
+const COMMON_TOKENS: usize = 2000;
+
+/// Encoder, adapter and language model, trained by a recipe.
+pub struct SpeechObjective {
+    recipe: Recipe,
+    bases: Bases,
+    config: SpeechConfig,
+    parameters: Parameters,
+    device: Device,
+    data: Data,
+    clips: Loader,
+    sentences: Option<TextStream>,
+    dev: Vec<Example>,
+    /// The networks of the stage, with gradients for what it trains.
+    model: Option<(SpeechLlm, Option<CtcHead>)>,
+    kinds: Vec<Kind>,
+}
+
+/// What makes the coming batches the same again.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    clips: DataPosition,
+    sentences: Option<DataPosition>,
+}
+
+impl SpeechObjective {
+    /// Opens bases and data of a recipe; `device` computes.
+    ///
+    /// # Errors
+    /// When a base or manifest is missing or cannot be used, or the recipe does not fit the encoder.
+    pub fn open(recipe: &Recipe, device: &Device) -> Result<Self> {
+        let files = Files::of(&recipe.model)?;
+        let (encoder, llm, bases) = open_bases(&files)?;
+        recipe.check_encoder(bases.encoder.encoder_layers)?;
+        let bins = bases.encoder.mel_bins;
+        let data = Data::open(recipe, bins)?;
+        let shortlist = data.shortlist(&bases.tokenizer);
+        let llm_config = partita_model::llm::LlmConfig::from_gguf(&llm)?;
+        let table = partita_model::llm::TokenTable::new(llm.clone(), &llm_config, None, device)?;
+        let common: Vec<u32> = shortlist.ids().iter().copied().take(COMMON_TOKENS).collect();
+        let adapter = AdapterConfig {
+            encoder_width: bases.encoder.width,
+            llm_width: llm_config.width,
+            output_rms: table.root_mean_square(&common)?,
+            shape: match recipe.model.adapter {
+                Adapter::Ultravox => AdapterShape::ULTRAVOX,
+                Adapter::TransformerConv => AdapterShape::TRANSFORMER_CONV,
+                Adapter::ConvGlu => AdapterShape::CONV_GLU,
+            },
+        };
+        let mut parameters = Parameters::new(recipe.seed, device)
+            .with_base(encoder)
+            .with_base(partita_model::files::WeightFile::open(&files.llm)?);
+        if recipe.model.precision == Precision::Bf16 {
+            parameters = parameters.with_frozen_type(DType::BF16);
+        }
+        if !recipe.model.start.is_empty() {
+            let start = std::path::Path::new(&recipe.model.start);
+            parameters.load(start).with_context(|| start.display().to_string())?;
+        }
+        let (clips, sentences) = (data.clips(None)?, data.sentences(None)?);
+        let config = SpeechConfig { adapter, shortlist };
+        let mut objective = Self {
+            recipe: recipe.clone(),
+            bases,
+            config,
+            parameters,
+            device: device.clone(),
+            dev: Vec::new(),
+            data,
+            clips,
+            sentences,
+            model: None,
+            kinds: Vec::new(),
+        };
+        objective.dev = objective.development()?;
+        // Every parameter that any stage trains exists from the beginning.
+        let patterns = objective.patterns_of_all_stages();
+        objective.build(&patterns)?;
+        objective.model = None;
+        Ok(objective)
+    }
+
+    /// What the trained model is made of, beside its weights.
+    pub fn config(&self) -> &SpeechConfig {
+        &self.config
+    }
+
+    /// The development clips that evaluations hear: the first of each language.
+    fn development(&self) -> Result<Vec<Example>> {
+        let maker = self.data.plain()?;
+        let mut counts: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+        let mut examples = Vec::new();
+        for (item, clip) in self.data.dev.clips().iter().enumerate() {
+            let count = counts.entry(clip.lang.as_deref()).or_default();
+            let most = match clip.lang {
+                Some(_) => self.recipe.evaluation.clips,
+                None => self.recipe.evaluation.clips / 8,
+            };
+            if *count >= most {
+                continue;
+            }
+            // A clip that cannot be read was reported when the manifest was checked.
+            if let Ok(example) = maker.make(0, &Pick { item, repeat: 0, padded: false }) {
+                examples.push(example);
+                *count += 1;
+            }
+        }
+        Ok(examples)
+    }
+
+    fn patterns_of_all_stages(&self) -> Vec<String> {
+        let stages = self.recipe.order.iter().filter_map(|name| self.recipe.stage.get(name));
+        let modules = stages.flat_map(|stage| stage.train.modules()).map(|(module, _)| module);
+        let pattern = |module| match module {
+            ModuleName::Adapter => "mm.a.*",
+            ModuleName::Encoder => "a.*",
+            ModuleName::Lora => "*.lora_*",
+            ModuleName::Marks => "marks.*",
+            ModuleName::Ctc => "ctc.*",
+        };
+        modules.map(|module| pattern(module).to_owned()).collect()
+    }
+
+    fn has_lora(&self) -> bool {
+        self.recipe.stage.values().any(|stage| stage.train.lora.is_some())
+    }
+
+    fn needs_ctc(&self) -> bool {
+        self.recipe.stage.values().any(|stage| stage.tasks.ctc > 0.0 || stage.late.tasks.ctc > 0.0)
+    }
+
+    fn with_low_rank<'a>(&self, source: TrainingSource<'a>) -> Result<TrainingSource<'a>> {
+        let lora = &self.recipe.lora;
+        if !self.has_lora() {
+            return Ok(source);
+        }
+        let targets: Vec<&str> = lora.targets.iter().map(|&target| lora_pattern(target)).collect();
+        Ok(source.with_low_rank(LowRankSpec {
+            rank: lora.rank,
+            alpha: lora.alpha,
+            dropout: lora.dropout as f32,
+            targets: NameSet::parse(&targets)?,
+        }))
+    }
+
+    fn load(&self, source: &TrainingSource) -> Result<(SpeechLlm, Option<CtcHead>)> {
+        let model = SpeechLlm::load(source, source, &self.bases, &self.config, &self.device)?;
+        let head = match self.needs_ctc() {
+            false => None,
+            true => {
+                let ids = self.config.shortlist.ids();
+                let rows = self.bases.text.rows("token_embd.weight", ids)?;
+                let width = self.config.adapter.llm_width;
+                let rows = Tensor::from_vec(rows, (ids.len(), width), &self.device)?;
+                Some(CtcHead::load(source, rows, self.config.adapter.output_rms)?)
+            }
+        };
+        Ok((model, head))
+    }
+
+    fn build(&mut self, patterns: &[String]) -> Result<()> {
+        let source = TrainingSource::new(&self.parameters, NameSet::parse(patterns)?);
+        let source = self.with_low_rank(source)?;
+        self.model = Some(self.load(&source)?);
+        Ok(())
+    }
+
+    /// The task of a micro-batch, drawn from the mix by its place in the run alone.
+    fn draw(&self, at: &Position) -> Result<(Kind, StdRng)> {
+        let place = at.step.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (at.micro_batch as u64);
+        let mut random = StdRng::seed_from_u64(self.recipe.seed ^ place);
+        let mix = at.tasks.all();
+        let mut left = random.random::<f64>() * mix.iter().map(|(_, weight)| weight).sum::<f64>();
+        for (name, weight) in mix {
+            left -= weight;
+            if weight > 0.0 && left <= 0.0 {
+                let kind = Kind::named(name).with_context(|| format!("no task `{name}`"))?;
+                return Ok((kind, random));
+            }
+        }
+        bail!("a stage without tasks")
+    }
+}
+
+impl Objective for SpeechObjective {
+    fn parameters(&self) -> Vec<(String, Var)> {
+        let masters = self.parameters.masters().into_iter();
+        masters.map(|(name, var)| (module_name(&name), var)).collect()
+    }
+
+    fn enter_stage(&mut self, stage: &str, trained: &[Trained]) -> Result<()> {
+        let patterns: Vec<String> = trained
+            .iter()
+            .flat_map(|module| module.names.iter().map(|name| own_name(name)))
+            .collect();
+        self.build(&patterns)?;
+        let stage = self.recipe.stage.get(stage).context("a stage that the recipe lacks")?;
+        let kinds = stage.tasks.all().into_iter().filter(|(_, weight)| *weight > 0.0);
+        let kinds = kinds.filter_map(|(name, _)| Kind::named(name));
+        self.kinds = kinds.filter(|kind| kind.is_speech() && *kind != Kind::Ctc).collect();
+        if self.kinds.is_empty() {
+            self.kinds.push(Kind::Asr);
+        }
+        Ok(())
+    }
+
+    fn loss(&mut self, at: &Position) -> Result<Loss> {
+        let (kind, mut random) = self.draw(at)?;
+        self.parameters.set_moment(at.step.wrapping_mul(1 << 16).wrapping_add(at.micro_batch as u64));
+        let begin = Instant::now();
+        if !kind.is_speech() {
+            let stream = self.sentences.as_mut().context("a text task, and no text in data.text")?;
+            let batch = stream.next_batch();
+            let waited = begin.elapsed();
+            let (model, _) = self.model.as_ref().context("no stage was entered")?;
+            let sequences = text_sequences(model, kind, &batch.examples);
+            if sequences.is_empty() {
+                bail!("no sentence of a batch is in languages that have marks");
+            }
+            let found = model.answer_loss(None, &sequences)?;
+            let mut loss = Loss::new(found.sum, found.tokens as u64);
+            (loss.correct, loss.waited) = (Some(found.correct as u64), waited);
+            loss.batch = format!("{}, {} sentences", kind.name(), batch.examples.len());
+            return Ok(loss);
+        }
+        // Clips that no sequence can be made of are rare; a batch of nothing else is passed over.
+        loop {
+            let batch = self.clips.next()?;
+            let waited = begin.elapsed();
+            let (model, head) = self.model.as_ref().context("no stage was entered")?;
+            let examples = &batch.examples;
+            let (mel, frames) = mel(examples, self.bases.encoder.mel_bins, &self.device)?;
+            let mut loss = if kind == Kind::Ctc {
+                let head = head.as_ref().context("a CTC task without its head")?;
+                let (audio, lengths) = model.listen(&mel, &frames)?;
+                let label = |id: &u32| self.config.shortlist.short(*id);
+                let labels: Vec<Vec<u32>> = examples
+                    .iter()
+                    .map(|e| model.vocabulary().encode(&e.text).iter().filter_map(label).collect())
+                    .collect();
+                let scores = head.forward(&audio.to_dtype(DType::F32)?)?;
+                let found = ctc_loss(&scores, &lengths, &labels, head.blank())?;
+                let counted = labels.iter().enumerate().filter(|(i, _)| !found.skipped.contains(i));
+                let tokens: usize = counted.map(|(_, labels)| labels.len()).sum();
+                let mut loss = Loss::new(found.losses.sum_all()?, tokens as u64);
+                let skipped = (found.skipped.len() as f64, examples.len() as u64);
+                loss.parts.insert("ctc.too_short".to_owned(), skipped);
+                loss
+            } else {
+                let sequences = speech_sequences(model, kind, examples, &mut random);
+                if sequences.is_empty() {
+                    continue;
+                }
+                let (audio, lengths) = model.listen(&mel, &frames)?;
+                let found = model.answer_loss(Some((&audio, &lengths)), &sequences)?;
+                let mut loss = Loss::new(found.sum, found.tokens as u64);
+                loss.correct = Some(found.correct as u64);
+                loss
+            };
+            if loss.tokens == 0 {
+                continue;
+            }
+            let sum = f64::from(loss.sum.to_scalar::<f32>()?);
+            loss.parts.insert(format!("loss.{}", kind.name()), (sum, loss.tokens));
+            loss.audio_seconds = batch.seconds();
+            loss.waited = waited;
+            let ids = examples.iter().map(|example| example.id.as_str()).take(4);
+            loss.batch = format!("{}, {}", kind.name(), ids.collect::<Vec<_>>().join(", "));
+            return Ok(loss);
+        }
+    }
+
+    fn evaluate(&mut self, _stage: &str) -> Result<BTreeMap<String, f64>> {
+        let source = self.with_low_rank(TrainingSource::evaluating(&self.parameters))?;
+        let (model, _) = self.load(&source)?;
+        let bins = self.bases.encoder.mel_bins;
+        evaluate(&model, bins, &self.dev, &self.kinds, self.recipe.evaluation.metric)
+    }
+
+    fn state(&self) -> Result<serde_json::Value> {
+        let sentences = self.sentences.as_ref().map(TextStream::position);
+        let state = State { clips: self.clips.position(), sentences };
+        serde_json::to_value(state).context("the position in the data has no JSON form")
+    }
+
+    fn restore(&mut self, state: &serde_json::Value) -> Result<()> {
+        let state: State = serde_json::from_value(state.clone())
+            .context("this is no position in the data of a speech model")?;
+        self.clips = self.data.clips(Some(&state.clips))?;
+        self.sentences = self.data.sentences(state.sentences.as_ref())?;
+        Ok(())
+    }
+}
