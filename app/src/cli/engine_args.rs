@@ -33,7 +33,7 @@ pub struct EngineArgs {
     #[arg(long, value_parser = quantization)]
     quant: Option<Quantization>,
     /// Hypotheses kept side by side; 1 is greedy
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=16))]
     beam: u8,
     /// Do not decode again what looks wrong
     #[arg(long)]

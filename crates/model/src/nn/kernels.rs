@@ -347,7 +347,7 @@ pub fn gated(gate: Tensor, up: &Tensor, kind: Gate, mode: Mode) -> Result<Tensor
 }
 
 /// `x + bias` over the last dimension, then GELU if asked for; `x` may be overwritten.
-pub(super) fn add_bias(x: Tensor, bias: &Tensor, with_gelu: bool, mode: Mode) -> Result<Tensor> {
+pub(crate) fn add_bias(x: Tensor, bias: &Tensor, with_gelu: bool, mode: Mode) -> Result<Tensor> {
     if on_cpu(&x, mode) {
         x.inplace_op2(bias, &AddBias { gelu: with_gelu })?;
         return Ok(x);

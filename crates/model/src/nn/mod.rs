@@ -31,7 +31,7 @@ pub use convolution::Conv1d;
 pub use delta::DeltaSource;
 pub use dropout::Dropout;
 pub use initial::Init;
-pub(crate) use kernels::softmax_rows;
+pub(crate) use kernels::{add_bias, softmax_rows};
 pub use kernels::{Gate, gated, gelu, log_sum_exp, softmax};
 pub(crate) use linear::product;
 pub use linear::{Activation, Linear};

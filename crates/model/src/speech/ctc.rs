@@ -1,7 +1,7 @@
 //! A CTC head whose classes are the language model's own words.
 
 use crate::error::ModelError;
-use crate::nn::{Init, WeightSource, product};
+use crate::nn::{Init, Mode, WeightSource, add_bias, product};
 use candle_core::{D, Result, Tensor};
 
 /// Scores of a shortlist's tokens and of blank for each of an adapter's vectors:
@@ -19,6 +19,7 @@ pub struct CtcHead {
     scale: Tensor,
     /// `[shortlist + 1]`
     bias: Tensor,
+    mode: Mode,
 }
 
 impl CtcHead {
@@ -46,6 +47,7 @@ impl CtcHead {
             scale: source.tensor_or("ctc.scale", &[1], Init::Constant(scale))?,
             bias: source.tensor_or("ctc.bias", &[shortlist + 1], Init::Constant(0.0))?,
             rows,
+            mode: source.mode(),
         })
     }
 
@@ -65,7 +67,6 @@ impl CtcHead {
         let tokens = product(&x, &self.rows)?;
         let blank = x.matmul(&self.blank.to_dtype(x.dtype())?.reshape((width, 1))?)?;
         let scores = Tensor::cat(&[tokens, blank], D::Minus1)?;
-        let scores = scores.broadcast_add(&self.bias.to_dtype(scores.dtype())?)?;
-        scores.reshape((batch, time, ()))
+        add_bias(scores, &self.bias, false, self.mode)?.reshape((batch, time, ()))
     }
 }

@@ -64,7 +64,7 @@ pub fn align(scores: &Tensor, labels: &[u32], blank: u32) -> Result<Option<Align
     for (frame, row) in rows.iter().enumerate() {
         let norm = f64::from(log_sum_exp(row));
         let before = best.clone();
-        for state in 0..states {
+        for (state, best) in best.iter_mut().enumerate() {
             let (came, step) = if frame == 0 {
                 (if state < 2 { 0.0 } else { f64::NEG_INFINITY }, 0)
             } else {
@@ -72,7 +72,7 @@ pub fn align(scores: &Tensor, labels: &[u32], blank: u32) -> Result<Option<Align
                 let candidates = (0..=farthest).map(|step| (before[state - step], step as u8));
                 candidates.fold((f64::NEG_INFINITY, 0), |a, b| if b.0 > a.0 { b } else { a })
             };
-            best[state] = came + f64::from(row[class(state)]) - norm;
+            *best = came + f64::from(row[class(state)]) - norm;
             steps[frame * states + state] = step;
         }
     }

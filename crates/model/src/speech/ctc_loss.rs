@@ -174,9 +174,8 @@ impl Lattice<'_> {
         softmax_rows(gradient, self.classes);
         let through = forward.chunks_exact(states).zip(backward.chunks_exact(states));
         for (row, (forward, backward)) in gradient.chunks_exact_mut(self.classes).zip(through) {
-            for state in 0..states {
-                let share = (forward[state] + backward[state] - total).exp();
-                row[self.class(state)] -= share as f32;
+            for (state, (before, behind)) in forward.iter().zip(backward).enumerate() {
+                row[self.class(state)] -= (before + behind - total).exp() as f32;
             }
         }
         -total
@@ -194,9 +193,9 @@ impl Lattice<'_> {
                 continue;
             }
             let before = &done[(frame - 1) * states..];
-            for state in 0..states {
+            for (state, (now, emission)) in now.iter_mut().zip(*emission).enumerate() {
                 let from = if self.skips_to(state) { state - 2 } else { state.saturating_sub(1) };
-                now[state] = log_add(&before[from..=state]) + emission[state];
+                *now = log_add(&before[from..=state]) + emission;
             }
         }
         all
@@ -213,14 +212,14 @@ impl Lattice<'_> {
                 now[states.saturating_sub(2)..].fill(0.0);
                 continue;
             };
-            for state in 0..states {
+            for (state, now) in now.iter_mut().enumerate() {
                 let skip = state + 2 < states && self.skips_to(state + 2);
                 let to = if skip { state + 2 } else { (state + 1).min(states - 1) };
                 let mut next = [f64::NEG_INFINITY; 3];
                 for (next, to) in next.iter_mut().zip(state..=to) {
                     *next = done[to] + emission[to];
                 }
-                now[state] = log_add(&next);
+                *now = log_add(&next);
             }
         }
         all
