@@ -8,6 +8,7 @@
 //! - [`training_loop`]: trains any [`objective::Objective`] by a recipe, with an
 //!   [`optimizer`] over [`accumulation`]s of gradients and learning rates on a [`schedule`].
 //! - [`speech`]: the speech model as such an objective.
+//! - [`train`]: the commands that begin and resume a run.
 //! - [`run_folder`]: where a run lives: its recipe, [`metrics`] and [`checkpoint`]s.
 //! - [`gradients`]: how far the gradients of tasks and languages agree.
 
@@ -30,4 +31,5 @@ pub mod sources;
 pub mod speech;
 pub mod stages;
 mod tensorboard;
+pub mod train;
 pub mod training_loop;

@@ -1,13 +1,14 @@
 //! `partita-train`: the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use partita_corpus::BadRow;
 use partita_train::sources::Kind;
-use partita_train::{check, data, output, prepare};
+use partita_train::training_loop::Outcome;
+use partita_train::{check, data, output, prepare, train};
 
 /// Prepares data for, and trains, the speech language models of Partita.
 #[derive(Parser)]
@@ -55,6 +56,42 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Train a speech model by a recipe.
+    Train {
+        /// The recipe (TOML).
+        recipe: PathBuf,
+        /// The run's folder (by default one named after recipe and seed, where runs are).
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Manifests of clips, instead of the recipe's.
+        #[arg(long, num_args = 1..)]
+        speech: Vec<PathBuf>,
+        /// Manifests of sentences, instead of the recipe's.
+        #[arg(long, num_args = 1..)]
+        text: Vec<PathBuf>,
+        /// Another seed than the recipe's.
+        #[arg(long)]
+        seed: Option<u64>,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Go on with a run from its last checkpoint.
+    Resume {
+        /// The run's folder.
+        run: PathBuf,
+        #[command(flatten)]
+        running: Running,
+    },
+}
+
+#[derive(Args)]
+struct Running {
+    /// `cpu`, `cuda:N` or `metal`
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Show no progress.
+    #[arg(long)]
+    quiet: bool,
 }
 
 #[derive(Args)]
@@ -106,6 +143,15 @@ fn run(cli: Cli) -> Result<ExitCode> {
             }
             Ok(verdict(strict, &report.bad_rows))
         }
+        Command::Train { recipe, out, speech, text, seed, running } => {
+            let options = train::Options { recipe, out, speech, text, seed };
+            let (run, outcome) = train::begin(&options, &device(&running)?, running.quiet)?;
+            ended(&run, outcome)
+        }
+        Command::Resume { run, running } => {
+            let outcome = train::resume(&run, &device(&running)?, running.quiet)?;
+            ended(&run, outcome)
+        }
         Command::CheckData { sources, leaks: true, common, .. } => {
             data::leaks::check(&sources, common.kind, &common.lang)?;
             print(if common.json { "{\"leaks\":0}\n" } else { "no leaks\n" })?;
@@ -123,6 +169,19 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Ok(verdict(strict, &report.bad_rows))
         }
     }
+}
+
+fn device(running: &Running) -> Result<candle_core::Device> {
+    Ok(partita_model::device::named(&running.device)?)
+}
+
+fn ended(run: &Path, outcome: Outcome) -> Result<ExitCode> {
+    let how = match outcome {
+        Outcome::Finished => "finished",
+        Outcome::Stopped => "stopped; `partita-train resume` goes on",
+    };
+    print(&format!("{}: {how}\n", run.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn verdict(strict: bool, bad: &[BadRow]) -> ExitCode {

@@ -1,8 +1,7 @@
 //! Options that every command with an engine has.
 
 use crate::engines::{self, EngineChoice, Options};
-use anyhow::{Context, bail};
-use candle_core::Device;
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use partita_model::engine::{Engine, Request};
 use partita_model::whisper::{Padding, Quantization};
@@ -64,18 +63,6 @@ fn quantization(name: &str) -> Result<Quantization, String> {
     Quantization::from_name(name).ok_or_else(|| format!("known are {names}"))
 }
 
-fn device(name: &str) -> anyhow::Result<Device> {
-    match name.split_once(':').unwrap_or((name, "0")) {
-        ("cpu", "0") => Ok(Device::Cpu),
-        ("cuda", index) => {
-            let index = index.parse().with_context(|| format!("`{name}` is no device"))?;
-            Device::new_cuda(index).with_context(|| format!("cannot use device {name}"))
-        }
-        ("metal", "0") => Device::new_metal(0).context("cannot use device metal"),
-        _ => bail!("`{name}` is no device: use cpu, cuda:N or metal"),
-    }
-}
-
 impl EngineArgs {
     /// Sets the threads of all pools. To be called before anything is computed.
     pub fn set_threads(&self) -> usize {
@@ -109,7 +96,7 @@ impl EngineArgs {
             model: self.model.clone(),
             quantization: self.quant.unwrap_or_else(Quantization::for_this_machine),
             padding: if self.padded { Padding::Full } else { Padding::Natural },
-            device: device(&self.device)?,
+            device: partita_model::device::named(&self.device)?,
         })
     }
 

@@ -7,8 +7,10 @@
 //! - [`tokens`]: text to token ids and back, marks of tasks and languages, shortlists;
 //! - [`whisper`]: Whisper's encoder and decoder, their import and decoding;
 //! - [`search`]: the search for a text, shared by all decoders;
+//! - [`device`]: where networks run;
 //! - [`engine`]: what every engine can be asked; [`longform`]: audio of any length through one.
 
+pub mod device;
 pub mod engine;
 pub mod error;
 pub mod files;

@@ -49,7 +49,8 @@ pub fn evaluate(
     values.insert("loss".to_owned(), sum / count);
     values.insert("accuracy".to_owned(), correct as f64 / count);
     if matches!(metric, Metric::Wer | Metric::Cer) {
-        let rate = |count: fn(&str, &str) -> ErrorCounts| error_rate_of(model, bins, examples, count);
+        let rate =
+            |count: fn(&str, &str) -> ErrorCounts| error_rate_of(model, bins, examples, count);
         values.insert("wer".to_owned(), rate(error_rate::words)?);
         values.insert("cer".to_owned(), rate(error_rate::characters)?);
     }

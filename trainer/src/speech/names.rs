@@ -12,7 +12,8 @@ pub fn module_name(own: &str) -> String {
     if own.ends_with(".lora_a") || own.ends_with(".lora_b") {
         return format!("lora.{own}");
     }
-    let found = PREFIXES.iter().find_map(|(prefix, module)| Some((module, own.strip_prefix(prefix)?)));
+    let found =
+        PREFIXES.iter().find_map(|(prefix, module)| Some((module, own.strip_prefix(prefix)?)));
     match found {
         Some((module, rest)) => format!("{module}{rest}"),
         None => own.to_owned(),

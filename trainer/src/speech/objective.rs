@@ -114,6 +114,23 @@ impl SpeechObjective {
         &self.config
     }
 
+    /// Writes what the trained model is made of into a run's folder, beside its weights: the
+    /// [`SpeechConfig`] as `model.json`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn describe(&self, run: &std::path::Path) -> Result<()> {
+        let path = run.join("model.json");
+        let write = || -> std::io::Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(run)?;
+            serde_json::to_writer(&mut file, &self.config)?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map_err(|error| error.error)?;
+            Ok(())
+        };
+        write().with_context(|| path.display().to_string())
+    }
+
     /// The development clips that evaluations hear: the first of each language.
     fn development(&self) -> Result<Vec<Example>> {
         let maker = self.data.plain()?;
@@ -235,10 +252,12 @@ impl Objective for SpeechObjective {
 
     fn loss(&mut self, at: &Position) -> Result<Loss> {
         let (kind, mut random) = self.draw(at)?;
-        self.parameters.set_moment(at.step.wrapping_mul(1 << 16).wrapping_add(at.micro_batch as u64));
+        self.parameters
+            .set_moment(at.step.wrapping_mul(1 << 16).wrapping_add(at.micro_batch as u64));
         let begin = Instant::now();
         if !kind.is_speech() {
-            let stream = self.sentences.as_mut().context("a text task, and no text in data.text")?;
+            let stream =
+                self.sentences.as_mut().context("a text task, and no text in data.text")?;
             let batch = stream.next_batch();
             let waited = begin.elapsed();
             let (model, _) = self.model.as_ref().context("no stage was entered")?;

@@ -1,0 +1,90 @@
+//! `partita-train train` and `resume`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+
+use crate::objective::Watcher;
+use crate::progress::Bar;
+use crate::recipe::Recipe;
+use crate::run_folder::{RunFolder, runs_folder};
+use crate::speech::SpeechObjective;
+use crate::training_loop::{Outcome, stop_on_interrupt, train};
+
+/// What the command line says about a new run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The recipe.
+    pub recipe: PathBuf,
+    /// The run's folder; one named after the recipe and its seed when absent.
+    pub out: Option<PathBuf>,
+    /// Manifests of clips, instead of the recipe's.
+    pub speech: Vec<PathBuf>,
+    /// Manifests of sentences, instead of the recipe's.
+    pub text: Vec<PathBuf>,
+    /// Another seed than the recipe's.
+    pub seed: Option<u64>,
+}
+
+/// Begins a run; returns its folder and how it ended.
+///
+/// # Errors
+/// When the recipe, its data or bases cannot be used, there is such a run already, or training
+/// fails. Checkpoints that were written stay.
+pub fn begin(options: &Options, device: &Device, quiet: bool) -> Result<(PathBuf, Outcome)> {
+    let mut recipe = Recipe::load(&options.recipe)?;
+    if let Some(seed) = options.seed {
+        recipe.seed = seed;
+    }
+    let folder = options.recipe.parent().unwrap_or(Path::new(""));
+    let beside =
+        |names: &[String]| -> Vec<PathBuf> { names.iter().map(|name| folder.join(name)).collect() };
+    let speech = if options.speech.is_empty() {
+        beside(&recipe.data.speech)
+    } else {
+        options.speech.clone()
+    };
+    let text =
+        if options.text.is_empty() { beside(&recipe.data.text) } else { options.text.clone() };
+    // A run may be resumed from anywhere.
+    (recipe.data.speech, recipe.data.text) = (absolute(&speech)?, absolute(&text)?);
+    let path = match &options.out {
+        Some(out) => out.clone(),
+        None => runs_folder()?.join(format!("{}-{}", recipe.name, recipe.seed)),
+    };
+    let mut objective = SpeechObjective::open(&recipe, device)?;
+    let run = RunFolder::create(&path, &recipe)?;
+    Ok((path, go_on(&mut objective, &run, quiet)?))
+}
+
+/// Goes on with a run from its last checkpoint; returns how it ended.
+///
+/// # Errors
+/// As [`begin`]; when the folder is no run.
+pub fn resume(path: &Path, device: &Device, quiet: bool) -> Result<Outcome> {
+    let run = RunFolder::open(path)?;
+    let mut objective = SpeechObjective::open(run.recipe(), device)?;
+    go_on(&mut objective, &run, quiet)
+}
+
+fn go_on(objective: &mut SpeechObjective, run: &RunFolder, quiet: bool) -> Result<Outcome> {
+    objective.describe(run.path())?;
+    let stop = stop_on_interrupt()?;
+    let mut bar = (!quiet).then(Bar::default);
+    let watcher: &mut dyn Watcher = match &mut bar {
+        Some(bar) => bar,
+        None => &mut (),
+    };
+    train(objective, run, &stop, watcher)
+}
+
+fn absolute(paths: &[PathBuf]) -> Result<Vec<String>> {
+    let whole = |path: &PathBuf| {
+        let path = path.canonicalize().with_context(|| path.display().to_string())?;
+        path.into_os_string()
+            .into_string()
+            .map_err(|path| anyhow::anyhow!("{}: not a name in UTF-8", path.display()))
+    };
+    paths.iter().map(whole).collect()
+}
