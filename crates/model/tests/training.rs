@@ -272,7 +272,7 @@ fn low_rank_training_leaves_the_base_and_its_file_is_a_delta() {
     assert!(difference(&before, &trained) > 1e-3);
     let delta_path = folder.path().join("delta.safetensors");
     let alpha = (LowRank::ALPHA_KEY.to_owned(), "8".to_owned());
-    parameters.save(&delta_path, &[alpha.clone()]).unwrap();
+    parameters.save(&delta_path, std::slice::from_ref(&alpha)).unwrap();
     let delta = WeightFile::open(&delta_path).unwrap();
     assert_eq!(delta.tensors().len(), 3, "the base is not in it");
     let both = DeltaSource::new(stored, &delta, &Device::Cpu).unwrap();
@@ -296,8 +296,8 @@ fn low_rank_training_leaves_the_base_and_its_file_is_a_delta() {
     };
     refused(&[], (4, WIDTH), (WIDTH, 4));
     refused(&[(alpha.0.clone(), "much".to_owned())], (4, WIDTH), (WIDTH, 4));
-    refused(&[alpha.clone()], (4, WIDTH), (WIDTH, 5));
-    refused(&[alpha.clone()], (4, WIDTH - 1), (WIDTH, 4));
+    refused(std::slice::from_ref(&alpha), (4, WIDTH), (WIDTH, 5));
+    refused(std::slice::from_ref(&alpha), (4, WIDTH - 1), (WIDTH, 4));
     refused(&[alpha], (0, WIDTH), (WIDTH, 0));
 }
 

@@ -60,7 +60,7 @@ fn erf_and_bell(x: f32) -> (f32, f32) {
 fn gate_one(x: f32, gate: Gate) -> f32 {
     let z = match gate {
         Gate::Silu => x,
-        Gate::Gelu => 1.595_769_1 * (x + 0.044_715 * x * x * x),
+        Gate::Gelu => 1.595_769 * (x + 0.044_715 * x * x * x),
     };
     x / (1.0 + exp(-z))
 }

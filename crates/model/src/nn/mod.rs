@@ -39,7 +39,7 @@ pub use low_rank::{LowRank, LowRankSpec};
 pub use names::NameSet;
 pub use norm::LayerNorm;
 pub use padding::FrameMask;
-pub use parameters::{BaseValues, Parameters};
+pub use parameters::{BaseValues, Parameters, Shaped};
 pub use rms_norm::RmsNorm;
 pub use rope::{Rope, RopePairs};
 pub use source::{FileSource, Precision, ProcessorLevel, WeightSource};

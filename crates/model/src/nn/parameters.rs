@@ -16,11 +16,14 @@ pub trait BaseValues: Send + Sync {
     ///
     /// # Errors
     /// When it is there and cannot be read.
-    fn values(&self, name: &str) -> Result<Option<(Vec<usize>, Vec<f32>)>, ModelError>;
+    fn values(&self, name: &str) -> Result<Option<Shaped>, ModelError>;
 }
 
+/// A shape and as many values, row-major.
+pub type Shaped = (Vec<usize>, Vec<f32>);
+
 impl BaseValues for WeightFile {
-    fn values(&self, name: &str) -> Result<Option<(Vec<usize>, Vec<f32>)>, ModelError> {
+    fn values(&self, name: &str) -> Result<Option<Shaped>, ModelError> {
         if self.contains(name) { Ok(Some(self.floats(name)?)) } else { Ok(None) }
     }
 }

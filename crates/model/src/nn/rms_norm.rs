@@ -8,33 +8,13 @@ use candle_core::{D, Result, Tensor, bail};
 pub struct RmsNorm {
     gain: Tensor,
     epsilon: f32,
-    /// Part of a row that is not padding; 1 where all of it is.
-    share: f64,
     mode: Mode,
 }
 
 impl RmsNorm {
     /// `gain` of shape `[width]`, as multiplied (Gemma's stored `w` is `1 + w` here).
     pub fn new(gain: Tensor, epsilon: f32, mode: Mode) -> Self {
-        Self { gain, epsilon, share: 1.0, mode }
-    }
-
-    /// For rows whose first `width` elements are the values and whose others are zero: the mean is
-    /// over `width` elements. The result's others are zero too.
-    ///
-    /// # Errors
-    /// When `width` is zero or more than the gain has.
-    pub fn with_true_width(mut self, width: usize) -> Result<Self> {
-        let row = self.gain.dims1()?;
-        if width == 0 || width > row {
-            bail!("a norm over {width} elements of rows of {row}");
-        }
-        self.share = width as f64 / row as f64;
-        // A gain that is trained stays the variable that it is, and is scaled when used.
-        if self.mode == Mode::Inference {
-            self.gain = self.scaled_gain()?;
-        }
-        Ok(self)
+        Self { gain, epsilon, mode }
     }
 
     /// `[…, width]` to the same shape.
@@ -42,26 +22,19 @@ impl RmsNorm {
     /// # Errors
     /// When the last dimension of `x` is not that of the gain.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        // With n elements in a row of which m count, and S their sum of squares:
-        // x / sqrt(S/m + e) = x / sqrt(S/n + e m/n) * sqrt(m/n).
-        let epsilon = (f64::from(self.epsilon) * self.share) as f32;
         match self.mode {
-            Mode::Inference => candle_nn::ops::rms_norm(&x.contiguous()?, &self.gain, epsilon),
+            Mode::Inference => candle_nn::ops::rms_norm(&x.contiguous()?, &self.gain, self.epsilon),
             Mode::Training => {
                 if x.dim(D::Minus1)? != self.gain.dims1()? {
                     bail!("rows {:?} do not fit a gain {:?}", x.shape(), self.gain.shape());
                 }
-                let gain = self.scaled_gain()?.to_dtype(x.dtype())?;
+                let gain = self.gain.to_dtype(x.dtype())?;
                 if differentiable::applies_to(x) {
-                    return differentiable::norm(x, &gain, epsilon, false);
+                    return differentiable::norm(x, &gain, self.epsilon, false);
                 }
-                candle_nn::ops::rms_norm_slow(x, &gain, epsilon)
+                candle_nn::ops::rms_norm_slow(x, &gain, self.epsilon)
             }
         }
-    }
-
-    fn scaled_gain(&self) -> Result<Tensor> {
-        if self.share == 1.0 { Ok(self.gain.clone()) } else { &self.gain * self.share.sqrt() }
     }
 }
 
@@ -87,23 +60,16 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_normed_and_padding_changes_nothing() {
+    fn rows_are_normed() {
         let (x, gain) = (values(3 * WIDTH, 0.7), values(WIDTH, 1.3));
         let expected = expected(&x, &gain, 0.01);
         let x = Tensor::from_vec(x, (3, WIDTH), &Device::Cpu).unwrap();
         let gain = Tensor::from_vec(gain, WIDTH, &Device::Cpu).unwrap();
         for mode in [Mode::Inference, Mode::Training] {
-            let plain = RmsNorm::new(gain.clone(), 0.01, mode);
-            let wide = RmsNorm::new(gain.pad_with_zeros(0, 0, 3).unwrap(), 0.01, mode);
-            let wide = wide.with_true_width(WIDTH).unwrap();
-            let padded = wide.forward(&x.pad_with_zeros(1, 0, 3).unwrap()).unwrap();
-            let rest = padded.narrow(1, WIDTH, 3).unwrap().flatten_all().unwrap();
-            assert_eq!(rest.to_vec1::<f32>().unwrap(), [0.0; 9]);
-            for found in [plain.forward(&x).unwrap(), padded.narrow(1, 0, WIDTH).unwrap()] {
-                let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-                for (a, b) in expected.iter().zip(&found) {
-                    assert!((a - b).abs() < 2e-6, "{mode:?}: {a} {b}");
-                }
+            let found = RmsNorm::new(gain.clone(), 0.01, mode).forward(&x).unwrap();
+            let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for (a, b) in expected.iter().zip(&found) {
+                assert!((a - b).abs() < 2e-6, "{mode:?}: {a} {b}");
             }
         }
     }
@@ -113,7 +79,6 @@ mod tests {
         let x = Tensor::from_vec(values(8, 0.7), (1, 8), &Device::Cpu).unwrap();
         let gain = Var::ones(8, candle_core::DType::F32, &Device::Cpu).unwrap();
         let norm = RmsNorm::new(gain.as_tensor().clone(), 1e-6, Mode::Training);
-        let norm = norm.with_true_width(4).unwrap();
         let before = norm.forward(&x).unwrap();
         let gradients = before.sum_all().unwrap().backward().unwrap();
         // The derivative by a gain of one is the output itself.
@@ -131,8 +96,6 @@ mod tests {
         for mode in [Mode::Inference, Mode::Training] {
             let norm = RmsNorm::new(gain.clone(), 1e-6, mode);
             assert!(norm.forward(&x).is_err());
-            assert!(norm.clone().with_true_width(0).is_err());
-            assert!(norm.with_true_width(5).is_err());
         }
     }
 }

@@ -55,7 +55,8 @@ pub fn align(scores: &Tensor, labels: &[u32], blank: u32) -> Result<Option<Align
     }
     let rows = scores.to_dtype(DType::F32)?.to_vec2::<f32>()?;
     let states = 2 * labels.len() + 1;
-    let class = |state: usize| if state % 2 == 0 { blank } else { labels[state / 2] } as usize;
+    let class =
+        |state: usize| if state.is_multiple_of(2) { blank } else { labels[state / 2] } as usize;
     let skips_to = |state: usize| state % 2 == 1 && state > 1 && class(state) != class(state - 2);
 
     // The best beginning that is in a state, and how many states back each came from.

@@ -141,7 +141,7 @@ impl Lattice<'_> {
     }
 
     fn class(&self, state: usize) -> usize {
-        (if state % 2 == 0 { self.blank } else { self.labels[state / 2] }) as usize
+        (if state.is_multiple_of(2) { self.blank } else { self.labels[state / 2] }) as usize
     }
 
     /// Whether a path may go to this state from the one two before: between different labels.
