@@ -6,6 +6,7 @@
 mod tokens;
 
 use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use partita_model::files::Value;
@@ -217,6 +218,13 @@ static PUBLISHED: LazyLock<Vec<(Tokenizer, TextTokenizer)>> = LazyLock::new(|| {
     names.map(|name| (published(name), variant(&format!("byte, {name}")))).into()
 });
 
+/// Bytes that the small byte-level vocabulary has.
+static BYTES: LazyLock<HashSet<u8>> = LazyLock::new(|| {
+    let tokenizer = variant("byte, gpt-2");
+    let bytes = (0..tokenizer.vocabulary() as u32).filter_map(|id| tokenizer.bytes(id));
+    bytes.filter_map(|bytes| <[u8; 1]>::try_from(bytes).ok()).map(|[byte]| byte).collect()
+});
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 2000,
@@ -236,6 +244,9 @@ proptest! {
     fn words_are_cut_as_published(text in "[ \\n\\ra'sreT0-9.,!é一]{0,30}|(?s:.){0,20}") {
         // Its user-defined tokens are not known there, and its byte-level letters are.
         prop_assume!(!["<b>", "</s>", "[multimodal]"].iter().any(|piece| text.contains(piece)));
+        // Around a byte that the small vocabulary lacks they merge; real ones have all bytes.
+        let known = |char: &char| char.to_string().bytes().all(|byte| BYTES.contains(&byte));
+        let text: String = text.chars().filter(known).collect();
         for (theirs, ours) in &*PUBLISHED {
             let expected = theirs.encode_fast(&*text, false).unwrap();
             prop_assert_eq!(ours.encode(&text), expected.get_ids());

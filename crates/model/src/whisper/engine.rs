@@ -51,6 +51,10 @@ const SURE: f32 = 0.8;
 const TOKENS: usize = 16;
 const TOKENS_A_SECOND: f64 = 16.0;
 
+/// More tokens than these are doubted.
+const SPOKEN: usize = 8;
+const SPOKEN_A_SECOND: f64 = 12.0;
+
 /// Whisper, loaded for inference.
 pub struct Whisper {
     config: WhisperConfig,
@@ -180,7 +184,7 @@ impl Whisper {
 
         let temperatures = if request.fallback { &TEMPERATURES[..] } else { &TEMPERATURES[..1] };
         let mut written = 0;
-        let mut taken: Option<(Hypothesis, f32)> = None;
+        let mut taken: Option<(Hypothesis, f32, (bool, f32))> = None;
         for &temperature in temperatures {
             let search =
                 Search { beam: request.beam.max(1), temperature, draws: 5, limit, seed: 17 };
@@ -191,20 +195,22 @@ impl Whisper {
             written += found.tokens.len();
             let text = self.tokens.text(&found.tokens)?;
             let doubted = found.average() < LEAST_AVERAGE;
-            let wrong = found.looped || doubted || compression_ratio(&text) > MOST_COMPRESSION;
+            // A text that only its bound has stopped, or that nobody could speak in that time,
+            // runs on where speech has ended.
+            let most = SPOKEN + (task.seconds * SPOKEN_A_SECOND) as usize;
+            let endless = found.looped || !found.ended || found.tokens.len() > most;
+            let wrong = endless || doubted || compression_ratio(&text) > MOST_COMPRESSION;
             let silent = sounds_silent(task.no_speech, found.average());
-            // Of texts that all look wrong, the likeliest one is taken.
-            let better = taken.as_ref().is_none_or(|(old, _)| {
-                !wrong || (old.looped, -old.average()) > (found.looped, -found.average())
-            });
-            if better {
-                taken = Some((found, temperature));
+            // Of texts that all look wrong, one that ends is taken, and the likeliest of those.
+            let rank = (!endless, found.average());
+            if !wrong || taken.as_ref().is_none_or(|(_, _, other)| *other < rank) {
+                taken = Some((found, temperature, rank));
             }
             if !wrong || silent {
                 break;
             }
         }
-        let (found, temperature) = taken.unwrap_or_default();
+        let (found, temperature, _) = taken.unwrap_or_default();
         let average = found.average();
         let (segments, resume) = self.segments(&found.tokens, task.seconds)?;
         let text =
