@@ -5,14 +5,17 @@ use anyhow::Context;
 use candle_core::Device;
 use partita_audio::vad::{EnergyGate, SileroVad, VoiceActivity};
 use partita_model::engine::Engine;
+use partita_model::speech::TrainedModel;
 use partita_model::whisper::{Padding, Quantization, Whisper, import};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineChoice {
     /// Whisper.
     Whisper,
+    /// A trained speech model over its bases.
+    SpeechLlm,
 }
 
 /// Which engine, from which model, held how.
@@ -20,7 +23,7 @@ pub enum EngineChoice {
 pub struct Options {
     /// The engine.
     pub engine: EngineChoice,
-    /// Name of its model in the store.
+    /// Name of its model in the store; for a trained one, its folder.
     pub model: String,
     /// Type of its matrices on disk.
     pub quantization: Quantization,
@@ -74,13 +77,35 @@ impl Import for WhisperImport {
 /// When the model is not installed (the message says how to fetch it) or cannot be used.
 pub fn open(options: &Options) -> anyhow::Result<Box<dyn Engine>> {
     let store = Store::open()?;
-    let EngineChoice::Whisper = options.engine;
-    let import = WhisperImport { quantization: options.quantization };
-    let files = store.import(&options.model, &import, &mut Silent)?;
-    let file = files.first().with_context(|| format!("{} is no Whisper model", options.model))?;
-    let whisper = Whisper::load(file, &options.device, options.padding)
-        .with_context(|| format!("loading {}", options.model))?;
-    Ok(Box::new(whisper))
+    let loading = || format!("loading {}", options.model);
+    match options.engine {
+        EngineChoice::Whisper => {
+            let file = whisper_file(&store, &options.model, options.quantization)?;
+            let whisper = Whisper::load(&file, &options.device, options.padding);
+            Ok(Box::new(whisper.with_context(loading)?))
+        }
+        EngineChoice::SpeechLlm => {
+            let folder = Path::new(&options.model);
+            let model = TrainedModel::read(folder)?;
+            let encoder = whisper_file(&store, &model.encoder, options.quantization)?;
+            let llm = match Path::new(&model.llm) {
+                file if file.is_file() => file.to_owned(),
+                _ => store.files(&model.llm)?.into_iter().next().with_context(loading)?,
+            };
+            let engine = model.open(folder, (&encoder, &llm), &options.device);
+            Ok(Box::new(engine.with_context(loading)?))
+        }
+    }
+}
+
+/// The quantized file of a Whisper model in the store, which is made if it is not there; or the
+/// file of that name.
+fn whisper_file(store: &Store, model: &str, quantization: Quantization) -> anyhow::Result<PathBuf> {
+    if Path::new(model).is_file() {
+        return Ok(PathBuf::from(model));
+    }
+    let files = store.import(model, &WhisperImport { quantization }, &mut Silent)?;
+    files.into_iter().next().with_context(|| format!("{model} is no Whisper model"))
 }
 
 /// The best voice-activity detector there is: Silero, or the energy gate with a warning why.

@@ -27,7 +27,7 @@ pub struct Options {
     pub seed: Option<u64>,
 }
 
-/// Begins a run; returns its folder and how it ended.
+/// Begins a run; returns its folder, which holds the model as it then is, and how it ended.
 ///
 /// # Errors
 /// When the recipe, its data or bases cannot be used, there is such a run already, or training
@@ -69,14 +69,15 @@ pub fn resume(path: &Path, device: &Device, quiet: bool) -> Result<Outcome> {
 }
 
 fn go_on(objective: &mut SpeechObjective, run: &RunFolder, quiet: bool) -> Result<Outcome> {
-    objective.describe(run.path())?;
     let stop = stop_on_interrupt()?;
     let mut bar = (!quiet).then(Bar::default);
     let watcher: &mut dyn Watcher = match &mut bar {
         Some(bar) => bar,
         None => &mut (),
     };
-    train(objective, run, &stop, watcher)
+    let outcome = train(objective, run, &stop, watcher)?;
+    objective.write_model(run.path())?;
+    Ok(outcome)
 }
 
 fn absolute(paths: &[PathBuf]) -> Result<Vec<String>> {

@@ -8,9 +8,12 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QTensor};
+use partita_model::engine::{Engine, Request};
 use partita_model::files::gguf::write_gguf;
 use partita_model::files::{Value, WeightFile};
 use partita_model::nn::{Init, NameSet, Parameters, TrainingSource, WeightSource};
+use partita_model::speech::TrainedModel;
+use partita_model::tokens::Lang;
 use partita_train::run_folder::RunFolder;
 use partita_train::speech::SpeechObjective;
 use partita_train::train;
@@ -165,21 +168,27 @@ fn wav(samples: &[f32]) -> Vec<u8> {
     file
 }
 
+fn words(clip: usize) -> [(&'static str, &'static str, f32); 3] {
+    [clip % 4, clip / 4 % 4, clip / 16 % 4].map(|i| WORDS[i])
+}
+
+fn samples(clip: usize) -> Vec<f32> {
+    let tone = |frequency: f32| {
+        (0..5600).map(move |i| {
+            let t = i as f32 / 16_000.0;
+            0.3 * (t * frequency * std::f32::consts::TAU).sin()
+        })
+    };
+    words(clip).iter().flat_map(|(_, _, frequency)| tone(*frequency)).collect()
+}
+
 /// Clips of three tones that say three words, with German translations; noise; sentences.
 fn data(folder: &Path) {
     let (mut speech, mut text) = (String::new(), String::new());
     for clip in 0..60usize {
-        let words = [clip % 4, clip / 4 % 4, clip / 16 % 4].map(|i| WORDS[i]);
-        let tone = |frequency: f32| {
-            (0..5600).map(move |i| {
-                let t = i as f32 / 16_000.0;
-                0.3 * (t * frequency * std::f32::consts::TAU).sin()
-            })
-        };
-        let samples: Vec<f32> =
-            words.iter().flat_map(|(_, _, frequency)| tone(*frequency)).collect();
+        let words = words(clip);
         let name = format!("{clip}.wav");
-        fs::write(folder.join(&name), wav(&samples)).unwrap();
+        fs::write(folder.join(&name), wav(&samples(clip))).unwrap();
         let english = words.map(|(english, _, _)| english).join(" ");
         let german = words.map(|(_, german, _)| german).join(" ");
         let split = if clip % 6 == 5 { "dev" } else { "train" };
@@ -312,6 +321,18 @@ fn a_recipe_is_carried_out_the_losses_fall_and_a_stopped_run_ends_the_same() {
         .collect();
     println!("evaluations: {values:?}");
     assert!(values.last().unwrap() < &(0.5 * values[0]), "{values:?}");
+
+    // What was trained is what then runs.
+    let trained = TrainedModel::read(&run).unwrap();
+    assert_eq!(trained.languages, ["en".parse::<Lang>().unwrap()]);
+    assert_eq!(trained.targets, ["de".parse::<Lang>().unwrap()]);
+    let (encoder, llm) = (folder.path().join("encoder.gguf"), folder.path().join("llm.gguf"));
+    let mut engine = trained.open(&run, (&encoder, &llm), &Device::Cpu).unwrap();
+    let request = Request { translate: Some("de".to_owned()), ..Request::default() };
+    let heard = engine.transcribe(&samples(5), &request).unwrap();
+    println!("{heard:?}");
+    assert_eq!(heard.language, "en");
+    assert!(heard.text.tokens > 1 && heard.translation.is_some());
 
     // The same with a stop in the middle: as if nothing had happened.
     let recipe = partita_train::recipe::Recipe::load(&options.recipe).unwrap();

@@ -12,9 +12,9 @@ pub struct EngineArgs {
     /// Engine to use
     #[arg(long, value_enum, default_value_t = EngineName::Auto)]
     engine: EngineName,
-    /// Model of the store to use
-    #[arg(long, default_value = "whisper-base")]
-    model: String,
+    /// Model of the store to use; for speech-llm, the folder of a trained model (a run)
+    #[arg(long)]
+    model: Option<String>,
     /// Language spoken (`de`, `en`, …), or `auto`
     #[arg(long, default_value = "auto")]
     lang: String,
@@ -85,15 +85,18 @@ impl EngineArgs {
     /// # Errors
     /// When the device is not known or not there.
     pub fn options(&self) -> anyhow::Result<Options> {
-        let engine = match self.engine {
-            EngineName::Auto | EngineName::Whisper => EngineChoice::Whisper,
-            EngineName::SpeechLlm => {
-                bail!("engine speech-llm: there is no trained model for it yet")
+        let (engine, model) = match (self.engine, &self.model) {
+            (EngineName::SpeechLlm, Some(folder)) => (EngineChoice::SpeechLlm, folder.as_str()),
+            (EngineName::SpeechLlm, None) => {
+                bail!(
+                    "engine speech-llm: there is no trained model here; name the folder of one with --model"
+                )
             }
+            (_, model) => (EngineChoice::Whisper, model.as_deref().unwrap_or("whisper-base")),
         };
         Ok(Options {
             engine,
-            model: self.model.clone(),
+            model: model.to_owned(),
             quantization: self.quant.unwrap_or_else(Quantization::for_this_machine),
             padding: if self.padded { Padding::Full } else { Padding::Natural },
             device: partita_model::device::named(&self.device)?,

@@ -22,7 +22,8 @@ const CHARACTERS_A_TOKEN: f64 = 3.5;
 pub struct Data {
     recipe: Recipe,
     bins: usize,
-    train: Arc<SpeechSet>,
+    /// Clips for training.
+    pub train: Arc<SpeechSet>,
     /// Clips for evaluation.
     pub dev: Arc<SpeechSet>,
     text: Option<Arc<TextSet>>,

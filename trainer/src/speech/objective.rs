@@ -1,14 +1,16 @@
 //! The speech model as something that can be trained.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor, Var};
-use partita_model::nn::{LowRankSpec, NameSet, Parameters, TrainingSource};
+use partita_model::nn::{LowRank, LowRankSpec, NameSet, Parameters, TrainingSource};
 use partita_model::speech::{
-    AdapterConfig, AdapterShape, Bases, CtcHead, SpeechConfig, SpeechLlm, ctc_loss,
+    AdapterConfig, AdapterShape, Bases, CtcHead, SpeechConfig, SpeechLlm, TrainedModel, ctc_loss,
 };
+use partita_model::tokens::Lang;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,7 @@ use super::names::{lora_pattern, module_name, own_name};
 use crate::data::sampler::Pick;
 use crate::data::{Example, Loader, Position as DataPosition, TextStream};
 use crate::objective::{Loss, Objective, Position};
-use crate::recipe::{Adapter, ModuleName, Precision, Recipe};
+use crate::recipe::{Adapter, ModuleName, Precision, Recipe, Tasks};
 use crate::stages::Trained;
 
 /// Tokens by which the size of the language model's inputs is measured.
@@ -83,7 +85,7 @@ impl SpeechObjective {
             parameters = parameters.with_frozen_type(DType::BF16);
         }
         if !recipe.model.start.is_empty() {
-            let start = std::path::Path::new(&recipe.model.start);
+            let start = Path::new(&recipe.model.start);
             parameters.load(start).with_context(|| start.display().to_string())?;
         }
         let (clips, sentences) = (data.clips(None)?, data.sentences(None)?);
@@ -114,21 +116,33 @@ impl SpeechObjective {
         &self.config
     }
 
-    /// Writes what the trained model is made of into a run's folder, beside its weights: the
-    /// [`SpeechConfig`] as `model.json`.
+    /// Writes the model as it is now into a folder, as [`TrainedModel`] reads it: what it is made
+    /// of, and what training has changed.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn describe(&self, run: &std::path::Path) -> Result<()> {
-        let path = run.join("model.json");
-        let write = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(run)?;
-            serde_json::to_writer(&mut file, &self.config)?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)?;
-            Ok(())
+    pub fn write_model(&self, folder: &Path) -> Result<()> {
+        let alpha = (LowRank::ALPHA_KEY.to_owned(), self.recipe.lora.alpha.to_string());
+        self.parameters.save(&folder.join(TrainedModel::WEIGHTS), &[alpha])?;
+        let clips = || self.data.train.clips().iter();
+        let known = |codes: BTreeSet<&String>| -> Vec<Lang> {
+            Lang::all().filter(|lang| codes.iter().any(|code| *code == lang.code())).collect()
         };
-        write().with_context(|| path.display().to_string())
+        let translates = |tasks: &Tasks| tasks.st > 0.0;
+        let stages = || self.recipe.order.iter().filter_map(|name| self.recipe.stage.get(name));
+        let has_targets = stages().any(|s| translates(&s.tasks) || translates(&s.late.tasks));
+        let targets = match has_targets {
+            true => known(clips().flat_map(|clip| clip.translations.keys()).collect()),
+            false => Vec::new(),
+        };
+        let model = TrainedModel {
+            encoder: self.recipe.model.encoder.clone(),
+            llm: self.recipe.model.llm.clone(),
+            languages: known(clips().filter_map(|clip| clip.lang.as_ref()).collect()),
+            targets,
+            config: self.config.clone(),
+        };
+        Ok(model.write(folder)?)
     }
 
     /// The development clips that evaluations hear: the first of each language.
