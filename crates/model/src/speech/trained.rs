@@ -2,7 +2,7 @@
 
 use super::{Bases, SpeechConfig, SpeechEngine, SpeechLlm};
 use crate::error::ModelError;
-use crate::files::WeightFile;
+use crate::files::{WeightFile, whole};
 use crate::nn::{DeltaSource, FileSource, Precision};
 use crate::tokens::Lang;
 use candle_core::Device;
@@ -57,17 +57,11 @@ impl TrainedModel {
     /// When the folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), ModelError> {
         let path = folder.join(Self::DESCRIPTION);
-        let write = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            serde_json::to_writer(&mut file, self)?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map_err(|error| error.error)?;
-            Ok(())
-        };
-        write().map_err(|cause| {
+        let text = serde_json::to_vec(self).map_err(|cause| {
             let (path, reason) = (path.clone(), cause.to_string());
             ModelError::Companion { path, reason }
-        })
+        })?;
+        Ok(whole::write(&path, &text)?)
     }
 
     /// Opens the model in `folder` over its two bases: an imported Whisper file and a language
