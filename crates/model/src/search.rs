@@ -98,6 +98,12 @@ pub struct Search {
     pub seed: u64,
 }
 
+/// Most tokens of a text in audio of this length: some, and 16 a second. Fast speech has about 10 a
+/// second in Latin script.
+pub fn most_tokens(seconds: f64) -> usize {
+    16 + (seconds * 16.0) as usize
+}
+
 /// Where a search stands: a model that has read the prompt.
 pub struct Started<'a, M> {
     /// The network.

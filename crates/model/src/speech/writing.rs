@@ -4,13 +4,9 @@
 use super::{Grammar, SpeechLlm, Task};
 use crate::error::ModelError;
 use crate::llm::LlmState;
-use crate::search::{Hypothesis, Search, Started, TextModel};
+use crate::search::{Hypothesis, Search, Started, TextModel, most_tokens};
 use crate::tokens::{Lang, Mark};
 use candle_core::IndexOp;
-
-/// Most tokens of an answer: some, and so many a second of audio and text.
-const TOKENS: usize = 16;
-const TOKENS_A_SECOND: f64 = 16.0;
 
 /// How an answer is to be written.
 #[derive(Debug, Clone)]
@@ -110,8 +106,8 @@ impl SpeechLlm {
         let last = self.llm().logits(&hidden.i((.., hidden.dim(1)? - 1))?)?;
         let logits = last.flatten_all()?.to_vec1()?;
         let rules = Grammar::new(vocabulary, wish.task, wish.languages, wish.silence);
-        let texts = if wish.task.joint().is_some() { 2 } else { 1 };
-        let limit = TOKENS + texts * (wish.seconds * TOKENS_A_SECOND) as usize;
+        let texts = if wish.task.joint().is_some() { 2.0 } else { 1.0 };
+        let limit = most_tokens(texts * wish.seconds);
         let search = Search {
             beam: wish.beam.max(1),
             temperature: wish.temperature,

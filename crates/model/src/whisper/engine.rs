@@ -10,7 +10,7 @@ use crate::engine::{Capabilities, Engine, Request, Segment, Text, Transcript};
 use crate::error::ModelError;
 use crate::files::{Array, FileError, WeightFile};
 use crate::nn::{FileSource, Precision};
-use crate::search::{Hypothesis, Search, Started, TextModel};
+use crate::search::{Hypothesis, Search, Started, TextModel, most_tokens};
 use candle_core::{Device, Tensor};
 use partita_audio::SAMPLE_RATE;
 use partita_audio::mel::{Frames, LogMel};
@@ -47,14 +47,6 @@ const LEAST_AVERAGE_IN_SILENCE: f32 = -0.6;
 /// A language less likely than this is listened for again in a full window, as in training: on
 /// short audio alone it mistakes the language more often.
 const SURE: f32 = 0.8;
-/// Most tokens: some, and so many a second. Fast speech has about 10 a second in Latin script.
-const TOKENS: usize = 16;
-const TOKENS_A_SECOND: f64 = 16.0;
-
-/// More tokens than these are doubted.
-const SPOKEN: usize = 8;
-const SPOKEN_A_SECOND: f64 = 12.0;
-
 /// Whisper, loaded for inference.
 pub struct Whisper {
     config: WhisperConfig,
@@ -180,7 +172,7 @@ impl Whisper {
         let [always, first] = &self.suppress;
         let rules = Rules::new(&self.tokens, always, first, request.timestamps.then_some(steps));
         let room = self.config.text_positions / 2;
-        let limit = room.min(TOKENS + (task.seconds * TOKENS_A_SECOND) as usize);
+        let limit = room.min(most_tokens(task.seconds));
 
         let temperatures = if request.fallback { &TEMPERATURES[..] } else { &TEMPERATURES[..1] };
         let mut written = 0;
@@ -195,10 +187,8 @@ impl Whisper {
             written += found.tokens.len();
             let text = self.tokens.text(&found.tokens)?;
             let doubted = found.average() < LEAST_AVERAGE;
-            // A text that only its bound has stopped, or that nobody could speak in that time,
-            // runs on where speech has ended.
-            let most = SPOKEN + (task.seconds * SPOKEN_A_SECOND) as usize;
-            let endless = found.looped || !found.ended || found.tokens.len() > most;
+            // A text that only its bound has stopped runs on where speech has ended.
+            let endless = found.looped || !found.ended;
             let wrong = endless || doubted || compression_ratio(&text) > MOST_COMPRESSION;
             let silent = sounds_silent(task.no_speech, found.average());
             // Of texts that all look wrong, one that ends is taken, and the likeliest of those.
