@@ -49,6 +49,10 @@ pub fn begin(options: &Options, device: &Device, quiet: bool) -> Result<(PathBuf
         if options.text.is_empty() { beside(&recipe.data.text) } else { options.text.clone() };
     // A run may be resumed from anywhere.
     (recipe.data.speech, recipe.data.text) = (absolute(&speech)?, absolute(&text)?);
+    if !recipe.model.start.is_empty() {
+        let start = absolute(&beside(std::slice::from_ref(&recipe.model.start)))?;
+        recipe.model.start = start.concat();
+    }
     let path = match &options.out {
         Some(out) => out.clone(),
         None => runs_folder()?.join(format!("{}-{}", recipe.name, recipe.seed)),

@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod recordings;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,23 +14,7 @@ use partita_train::data::{
     Augment, Batch, CacheOptions, Example, FeatureMaker, Loader, LoaderOptions, Sampler,
     SamplerOptions, SetOptions, SpeechSet, Stored, TextSet, TextStream, shards,
 };
-
-/// A mono WAV file of 32-bit floats at 16 kHz.
-fn wav(samples: &[f32]) -> Vec<u8> {
-    let bytes = (samples.len() * 4) as u32;
-    let mut file = Vec::from(*b"RIFF");
-    file.extend((36 + bytes).to_le_bytes());
-    file.extend(b"WAVEfmt ");
-    file.extend(16_u32.to_le_bytes());
-    file.extend([3, 0, 1, 0]);
-    file.extend(16_000_u32.to_le_bytes());
-    file.extend(64_000_u32.to_le_bytes());
-    file.extend([4, 0, 32, 0]);
-    file.extend(b"data");
-    file.extend(bytes.to_le_bytes());
-    file.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
-    file
-}
+use recordings::wav;
 
 fn tone(seconds: f64, hertz: f64) -> Vec<f32> {
     let phase = |n| std::f64::consts::TAU * hertz * f64::from(n) / 16_000.0;

@@ -2,6 +2,8 @@
 //! warm start by CTC, transcription, and translation with low-rank changes and text.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod recordings;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -18,6 +20,7 @@ use partita_train::run_folder::RunFolder;
 use partita_train::speech::SpeechObjective;
 use partita_train::train;
 use partita_train::training_loop::{self, Outcome};
+use recordings::wav;
 use serde_json::json;
 
 /// Words, each a tone.
@@ -150,24 +153,6 @@ fn small_llm(path: &Path) {
     write(path, &metadata, &shapes);
 }
 
-/// A mono recording of 16 bits.
-fn wav(samples: &[f32]) -> Vec<u8> {
-    let data: Vec<u8> =
-        samples.iter().flat_map(|x| ((x * 30_000.0) as i16).to_le_bytes()).collect();
-    let mut file = b"RIFF".to_vec();
-    file.extend((36 + data.len() as u32).to_le_bytes());
-    file.extend(b"WAVEfmt ");
-    file.extend(16u32.to_le_bytes());
-    file.extend([1, 0, 1, 0]);
-    file.extend(16_000u32.to_le_bytes());
-    file.extend(32_000u32.to_le_bytes());
-    file.extend([2, 0, 16, 0]);
-    file.extend(b"data");
-    file.extend((data.len() as u32).to_le_bytes());
-    file.extend(data);
-    file
-}
-
 fn words(clip: usize) -> [(&'static str, &'static str, f32); 3] {
     [clip % 4, clip / 4 % 4, clip / 16 % 4].map(|i| WORDS[i])
 }
@@ -244,7 +229,7 @@ padded_share = 0.0
 noise_share = 0.1
 longest = 10.0
 [augmentation]
-speed_share = 0.0
+speed = [1.0, 1.0]
 noise_share = 0.0
 room_share = 0.0
 frequency_masks = 0
@@ -334,6 +319,28 @@ fn a_recipe_is_carried_out_the_losses_fall_and_a_stopped_run_ends_the_same() {
     assert_eq!(heard.language, "en");
     assert!(heard.text.tokens > 1 && heard.translation.is_some());
 
+    // Another run begins from it, and its checkpoint is no model.
+    let from = |start: &Path| {
+        let mut recipe = partita_train::recipe::Recipe::load(&options.recipe).unwrap();
+        let here = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        recipe.data.speech = vec![here("speech.jsonl")];
+        recipe.data.text = vec![here("text.jsonl")];
+        recipe.model.start = start.to_str().unwrap().to_owned();
+        SpeechObjective::open(&recipe, &Device::Cpu)
+    };
+    let value = |objective: &mut SpeechObjective| {
+        use partita_train::objective::Objective;
+        objective.evaluate("joint").unwrap();
+        let parameters = objective.parameters();
+        let (_, marks) = parameters.iter().find(|(name, _)| name == "marks.weight").unwrap();
+        marks.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let weights = WeightFile::open(&run.join(TrainedModel::WEIGHTS)).unwrap();
+    assert_eq!(value(&mut from(&run).unwrap()), weights.floats("marks.weight").unwrap().1);
+    let checkpoint = run.join("checkpoints/step-90").join(partita_train::checkpoint::PARAMETERS);
+    let refused = format!("{:#}", from(&checkpoint).err().unwrap());
+    assert!(refused.contains("is a checkpoint's; name its run's folder"), "{refused}");
+
     // The same with a stop in the middle: as if nothing had happened.
     let recipe = partita_train::recipe::Recipe::load(&options.recipe).unwrap();
     let mut recipe = recipe;
@@ -394,6 +401,7 @@ fn what_is_missing_is_named() {
         ("encoder.gguf", "nothing.gguf", "nothing.gguf"),
         ("\"speech.jsonl\"", "\"gone.jsonl\"", "gone.jsonl"),
         ("top = 1", "top = 9", "the encoder has 2 layers, not 9"),
+        ("clips = 8", "clips = 8\nmetric = \"bleu\"", "not measured by bleu yet"),
         ("[\"speech.jsonl\"]", "[]", "no clips: name manifests in data.speech, or with --speech"),
     ] {
         let found = error(from, to);

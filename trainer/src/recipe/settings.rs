@@ -12,8 +12,8 @@ pub struct Model {
     pub llm: String,
     /// The shape of the adapter.
     pub adapter: Adapter,
-    /// A run, checkpoint or weight file whose adapter, marks, encoder and low-rank updates
-    /// training starts from; empty: the base weights and a random adapter.
+    /// A run's folder, or the weight file in it, whose trained tensors training starts from,
+    /// relative to the recipe's folder; empty: the base weights and a random adapter.
     pub start: String,
     /// What the networks compute in.
     pub precision: Precision,
@@ -138,9 +138,7 @@ impl Default for Data {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
-    /// Share of clips played at another speed.
-    pub speed_share: f64,
-    /// Slowest and fastest speed.
+    /// Slowest and fastest speed; 1 and 1 for none.
     pub speed: [f64; 2],
     /// Share of clips with noise added.
     pub noise_share: f64,
@@ -156,14 +154,11 @@ pub struct Augmentation {
     pub time_masks: usize,
     /// Share of the clip in a stretch, at most.
     pub time_share: f64,
-    /// Share of the encoder's frames that are dropped whole.
-    pub frame_dropout: f64,
 }
 
 impl Default for Augmentation {
     fn default() -> Self {
         Self {
-            speed_share: 0.5,
             speed: [0.9, 1.1],
             noise_share: 0.3,
             noise_ratio: [5.0, 20.0],
@@ -172,7 +167,6 @@ impl Default for Augmentation {
             frequency_width: 15,
             time_masks: 1,
             time_share: 0.05,
-            frame_dropout: 0.0,
         }
     }
 }

@@ -99,10 +99,9 @@ impl Data {
         if let Some(at) = at {
             sampler.seek(at)?;
         }
-        let speed = if augmentation.speed_share > 0.0 { augmentation.speed } else { [1.0; 2] };
         let masks = augmentation.frequency_masks + augmentation.time_masks > 0;
         let augment = Augment {
-            speed,
+            speed: augmentation.speed,
             room: augmentation.room_share,
             noise: augmentation.noise_share,
             noise_db: augmentation.noise_ratio,

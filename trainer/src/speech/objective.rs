@@ -23,11 +23,14 @@ use super::names::{lora_pattern, module_name, own_name};
 use crate::data::sampler::Pick;
 use crate::data::{Example, Loader, Position as DataPosition, TextStream};
 use crate::objective::{Loss, Objective, Position};
-use crate::recipe::{Adapter, ModuleName, Precision, Recipe, Tasks};
+use crate::recipe::{Adapter, Metric, ModuleName, Precision, Recipe, Tasks};
 use crate::stages::Trained;
 
 /// Tokens by which the size of the language model's inputs is measured.
 const COMMON_TOKENS: usize = 2000;
+
+/// Batches in a row that may have no clip that a task can use.
+const MOST_EMPTY: usize = 1000;
 
 /// Encoder, adapter and language model, trained by a recipe.
 pub struct SpeechObjective {
@@ -59,6 +62,10 @@ impl SpeechObjective {
     /// # Errors
     /// When a base or manifest is missing or cannot be used, or the recipe does not fit the encoder.
     pub fn open(recipe: &Recipe, device: &Device) -> Result<Self> {
+        let metric = recipe.evaluation.metric;
+        if matches!(metric, Metric::Bleu | Metric::Chrf) {
+            bail!("evaluation.metric: speech models are not measured by {} yet", metric.name());
+        }
         let files = Files::of(&recipe.model)?;
         let (encoder, llm, bases) = open_bases(&files)?;
         recipe.check_encoder(bases.encoder.encoder_layers)?;
@@ -85,8 +92,16 @@ impl SpeechObjective {
             parameters = parameters.with_frozen_type(DType::BF16);
         }
         if !recipe.model.start.is_empty() {
-            let start = Path::new(&recipe.model.start);
-            parameters.load(start).with_context(|| start.display().to_string())?;
+            let mut start = Path::new(&recipe.model.start).to_owned();
+            if start.is_dir() {
+                start.push(TrainedModel::WEIGHTS);
+            }
+            parameters.load(&start).with_context(|| start.display().to_string())?;
+            // A checkpoint's names would be loaded and never asked for.
+            let masters = parameters.masters();
+            if let Some((name, _)) = masters.iter().find(|(name, _)| own_name(name) != *name) {
+                bail!("{}: `{name}` is a checkpoint's; name its run's folder", start.display());
+            }
         }
         let (clips, sentences) = (data.clips(None)?, data.sentences(None)?);
         let config = SpeechConfig { adapter, shortlist };
@@ -231,14 +246,17 @@ impl SpeechObjective {
         let mut random = StdRng::seed_from_u64(self.recipe.seed ^ place);
         let mix = at.tasks.all();
         let mut left = random.random::<f64>() * mix.iter().map(|(_, weight)| weight).sum::<f64>();
-        for (name, weight) in mix {
+        let mut drawn = None;
+        for (name, weight) in mix.into_iter().filter(|(_, weight)| *weight > 0.0) {
+            // The last one stays should rounding leave something over.
+            drawn = Some(name);
             left -= weight;
-            if weight > 0.0 && left <= 0.0 {
-                let kind = Kind::named(name).with_context(|| format!("no task `{name}`"))?;
-                return Ok((kind, random));
+            if left <= 0.0 {
+                break;
             }
         }
-        bail!("a stage without tasks")
+        let kind = drawn.and_then(Kind::named).context("a stage without tasks")?;
+        Ok((kind, random))
     }
 }
 
@@ -286,7 +304,7 @@ impl Objective for SpeechObjective {
             return Ok(loss);
         }
         // Clips that no sequence can be made of are rare; a batch of nothing else is passed over.
-        loop {
+        for _ in 0..MOST_EMPTY {
             let batch = self.clips.next()?;
             let waited = begin.elapsed();
             let (model, head) = self.model.as_ref().context("no stage was entered")?;
@@ -330,6 +348,7 @@ impl Objective for SpeechObjective {
             loss.batch = format!("{}, {}", kind.name(), ids.collect::<Vec<_>>().join(", "));
             return Ok(loss);
         }
+        bail!("{MOST_EMPTY} batches without a clip for the task `{}`", kind.name())
     }
 
     fn evaluate(&mut self, _stage: &str) -> Result<BTreeMap<String, f64>> {
