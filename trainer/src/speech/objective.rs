@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor, Var};
 use partita_model::nn::{LowRank, LowRankSpec, NameSet, Parameters, TrainingSource};
 use partita_model::speech::{
-    AdapterConfig, AdapterShape, Bases, CtcHead, SpeechConfig, SpeechLlm, TrainedModel, ctc_loss,
+    AdapterConfig, AdapterShape, Bases, CtcHead, SpeechConfig, SpeechLlm, TrainedModel,
 };
 use partita_model::tokens::Lang;
 use rand::rngs::StdRng;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bases::{Files, open_bases};
 use super::batch::{Kind, mel, speech_sequences, text_sequences};
+use super::ctc;
 use super::data::Data;
 use super::evaluation::evaluate;
 use super::names::{lora_pattern, module_name, own_name};
@@ -46,6 +47,8 @@ pub struct SpeechObjective {
     /// The networks of the stage, with gradients for what it trains.
     model: Option<(SpeechLlm, Option<CtcHead>)>,
     kinds: Vec<Kind>,
+    /// Whether the stage has no task of the language model's.
+    only_ctc: bool,
 }
 
 /// What makes the coming batches the same again.
@@ -117,6 +120,7 @@ impl SpeechObjective {
             sentences,
             model: None,
             kinds: Vec::new(),
+            only_ctc: false,
         };
         objective.dev = objective.development()?;
         // Every parameter that any stage trains exists from the beginning.
@@ -276,7 +280,9 @@ impl Objective for SpeechObjective {
         let kinds = stage.tasks.all().into_iter().filter(|(_, weight)| *weight > 0.0);
         let kinds = kinds.filter_map(|(name, _)| Kind::named(name));
         self.kinds = kinds.filter(|kind| kind.is_speech() && *kind != Kind::Ctc).collect();
-        if self.kinds.is_empty() {
+        // What CTC has made of the adapter, heard by the language model.
+        self.only_ctc = self.kinds.is_empty();
+        if self.only_ctc {
             self.kinds.push(Kind::Asr);
         }
         Ok(())
@@ -309,28 +315,16 @@ impl Objective for SpeechObjective {
             let waited = begin.elapsed();
             let (model, head) = self.model.as_ref().context("no stage was entered")?;
             let examples = &batch.examples;
-            let (mel, frames) = mel(examples, self.bases.encoder.mel_bins, &self.device)?;
+            let bins = self.bases.encoder.mel_bins;
             let mut loss = if kind == Kind::Ctc {
                 let head = head.as_ref().context("a CTC task without its head")?;
-                let (audio, lengths) = model.listen(&mel, &frames)?;
-                let label = |id: &u32| self.config.shortlist.short(*id);
-                let labels: Vec<Vec<u32>> = examples
-                    .iter()
-                    .map(|e| model.vocabulary().encode(&e.text).iter().filter_map(label).collect())
-                    .collect();
-                let scores = head.forward(&audio.to_dtype(DType::F32)?)?;
-                let found = ctc_loss(&scores, &lengths, &labels, head.blank())?;
-                let counted = labels.iter().enumerate().filter(|(i, _)| !found.skipped.contains(i));
-                let tokens: usize = counted.map(|(_, labels)| labels.len()).sum();
-                let mut loss = Loss::new(found.losses.sum_all()?, tokens as u64);
-                let skipped = (found.skipped.len() as f64, examples.len() as u64);
-                loss.parts.insert("ctc.too_short".to_owned(), skipped);
-                loss
+                ctc::loss(model, head, examples, bins)?
             } else {
                 let sequences = speech_sequences(model, kind, examples, &mut random);
                 if sequences.is_empty() {
                     continue;
                 }
+                let (mel, frames) = mel(examples, bins, &self.device)?;
                 let (audio, lengths) = model.listen(&mel, &frames)?;
                 let found = model.answer_loss(Some((&audio, &lengths)), &sequences)?;
                 let mut loss = Loss::new(found.sum, found.tokens as u64);
@@ -353,9 +347,17 @@ impl Objective for SpeechObjective {
 
     fn evaluate(&mut self, _stage: &str) -> Result<BTreeMap<String, f64>> {
         let source = self.with_low_rank(TrainingSource::evaluating(&self.parameters))?;
-        let (model, _) = self.load(&source)?;
+        let (model, head) = self.load(&source)?;
         let bins = self.bases.encoder.mel_bins;
-        evaluate(&model, bins, &self.dev, &self.kinds, self.recipe.evaluation.metric)
+        let metric = self.recipe.evaluation.metric;
+        let mut values = evaluate(&model, bins, &self.dev, &self.kinds, metric)?;
+        if let Some(head) = head {
+            values.extend(ctc::evaluate(&model, &head, &self.dev, bins)?);
+            if self.only_ctc {
+                values.extend(values.get("loss.ctc").map(|&loss| ("loss".to_owned(), loss)));
+            }
+        }
+        Ok(values)
     }
 
     fn state(&self) -> Result<serde_json::Value> {
