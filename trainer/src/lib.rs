@@ -9,6 +9,7 @@
 //!   [`optimizer`] over [`accumulation`]s of gradients and learning rates on a [`schedule`].
 //! - [`speech`]: the speech model as such an objective.
 //! - [`train`]: the commands that begin and resume a run.
+//! - [`pack`]: a trained model made small.
 //! - [`run_folder`]: where a run lives: its recipe, [`metrics`] and [`checkpoint`]s.
 //! - [`gradients`]: how far the gradients of tasks and languages agree.
 
@@ -22,6 +23,7 @@ pub mod metrics;
 pub mod objective;
 pub mod optimizer;
 pub mod output;
+pub mod pack;
 pub mod prepare;
 pub mod progress;
 pub mod recipe;

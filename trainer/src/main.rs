@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use partita_corpus::BadRow;
 use partita_train::sources::Kind;
 use partita_train::training_loop::Outcome;
-use partita_train::{check, data, output, prepare, train};
+use partita_train::{check, data, output, pack, prepare, train};
 
 /// Prepares data for, and trains, the speech language models of Partita.
 #[derive(Parser)]
@@ -74,6 +74,20 @@ enum Command {
         seed: Option<u64>,
         #[command(flatten)]
         running: Running,
+    },
+    /// Make a trained model small: changes of the encoder become low-rank, the rest has 16 bits.
+    Pack {
+        /// A run's folder, or another with a trained model.
+        model: PathBuf,
+        /// The folder for the small model.
+        #[arg(long)]
+        out: PathBuf,
+        /// Rank of the changes of the encoder's matrices.
+        #[arg(long, default_value_t = 32)]
+        rank: usize,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// Go on with a run from its last checkpoint.
     Resume {
@@ -178,6 +192,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Resume { run, running } => {
             let outcome = train::resume(&run, &device(&running)?, running.quiet)?;
             ended(&run, outcome)
+        }
+        Command::Pack { model, out, rank, json } => {
+            let report = pack::pack(&pack::Options { model, out, rank })?;
+            if json { print_json(&report)? } else { print(&pack::render(&report))? }
+            Ok(ExitCode::SUCCESS)
         }
         Command::CheckData { sources, leaks: true, common, .. } => {
             data::leaks::check(&sources, common.kind, &common.lang)?;
