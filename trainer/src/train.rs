@@ -49,6 +49,12 @@ pub fn begin(options: &Options, device: &Device, quiet: bool) -> Result<(PathBuf
         if options.text.is_empty() { beside(&recipe.data.text) } else { options.text.clone() };
     // A run may be resumed from anywhere.
     (recipe.data.speech, recipe.data.text) = (absolute(&speech)?, absolute(&text)?);
+    if let Some(cache) = &mut recipe.data.cache {
+        // It may have to be created.
+        let whole = std::path::absolute(folder.join(&cache.folder))?;
+        let whole = whole.into_os_string().into_string();
+        cache.folder = whole.ok().context("data.cache.folder: not a name in UTF-8")?;
+    }
     if !recipe.model.start.is_empty() {
         let start = absolute(&beside(std::slice::from_ref(&recipe.model.start)))?;
         recipe.model.start = start.concat();

@@ -114,6 +114,13 @@ impl Recipe {
 
     fn check_settings(&self) -> Result<(), Problem> {
         let Self { data, augmentation, batch, optimizer, evaluation, checkpoints, lora, .. } = self;
+        let changes = augmentation.speed != [1.0; 2]
+            || augmentation.noise_share > 0.0
+            || augmentation.room_share > 0.0;
+        if data.cache.is_some() && changes {
+            let reason = "clips that get another speed, noise or rooms cannot be kept";
+            return Err(Problem::new(["data", "cache"], reason));
+        }
         let share = 0.0..=1.0;
         let numbers = [
             ("data.padded_share", data.padded_share, share.clone()),
@@ -121,6 +128,11 @@ impl Recipe {
             ("data.language_temperature", data.language_temperature, 0.1..=100.0),
             ("data.shortest", data.shortest, 0.0..=data.longest),
             ("data.longest", data.longest, 0.1..=30.0),
+            (
+                "data.cache.gigabytes",
+                data.cache.as_ref().map_or(1.0, |cache| cache.gigabytes),
+                0.0..=1e6,
+            ),
             ("augmentation.speed", augmentation.speed[0], 0.5..=augmentation.speed[1]),
             ("augmentation.speed", augmentation.speed[1], 0.5..=2.0),
             ("augmentation.noise_share", augmentation.noise_share, share.clone()),

@@ -116,6 +116,20 @@ pub struct Data {
     pub shortest: f64,
     /// Longest clip, seconds.
     pub longest: f64,
+    /// Where the features of clips are kept, so that each is decoded once; only for recipes that
+    /// change no waveform (`augmentation.speed`, noise and rooms).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+}
+
+/// A folder of features, which runs may share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    /// The folder.
+    pub folder: String,
+    /// Most that it may hold, GB; what does not fit is computed each time.
+    pub gigabytes: f64,
 }
 
 impl Default for Data {
@@ -130,6 +144,7 @@ impl Default for Data {
             noise_share: 0.05,
             shortest: 0.3,
             longest: 30.0,
+            cache: None,
         }
     }
 }

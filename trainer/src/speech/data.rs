@@ -8,8 +8,8 @@ use partita_corpus::manifest::Split;
 use partita_model::tokens::{Marks, Shortlist, ShortlistBuilder, TextTokenizer};
 
 use crate::data::{
-    Augment, FeatureMaker, Loader, LoaderOptions, Position, Sampler, SamplerOptions, SetOptions,
-    SpecAugment, SpeechSet, TextSet, TextStream,
+    Augment, CacheOptions, FeatureMaker, Loader, LoaderOptions, Position, Sampler, SamplerOptions, SetOptions,
+    SpecAugment, SpeechSet, Stored, TextSet, TextStream,
 };
 use crate::recipe::Recipe;
 
@@ -100,7 +100,15 @@ impl Data {
             sampler.seek(at)?;
         }
         let masks = augmentation.frequency_masks + augmentation.time_masks > 0;
+        let cache = data.cache.as_ref().map(|cache| CacheOptions {
+            folder: PathBuf::from(&cache.folder),
+            max_bytes: (cache.gigabytes * 1e9) as u64,
+            stored: Stored::default(),
+        });
+        let loudness = Augment::default().gain_db;
         let augment = Augment {
+            // Loudness is changed with the waveform.
+            gain_db: if cache.is_some() { [0.0; 2] } else { loudness },
             speed: augmentation.speed,
             room: augmentation.room_share,
             noise: augmentation.noise_share,
@@ -114,7 +122,7 @@ impl Data {
             }),
             ..Augment::default()
         };
-        let maker = FeatureMaker::new(self.train.clone(), *seed, self.bins, Some(augment), None)?;
+        let maker = FeatureMaker::new(self.train.clone(), *seed, self.bins, Some(augment), cache)?;
         Loader::start(Arc::new(maker), sampler, LoaderOptions::default())
     }
 
