@@ -119,7 +119,10 @@ impl SpeechObjective {
         let metric = recipe.evaluation.metric;
         let translated = |example: &Example| drawn_target(0, example).is_some();
         if matches!(metric, Metric::Bleu | Metric::Chrf) && !objective.dev.iter().any(translated) {
-            bail!("evaluation.metric: {}, and no development clip has a translation", metric.name());
+            bail!(
+                "evaluation.metric: {}, and no development clip has a translation",
+                metric.name()
+            );
         }
         // Every parameter that any stage trains exists from the beginning.
         let patterns = objective.patterns_of_all_stages();
