@@ -93,11 +93,13 @@ pub fn evaluate(options: &Options, device: &Device, quiet: bool) -> Result<Summa
         bail!("no clip could be heard; the first: {first}");
     }
 
+    // Whisper is an engine and nothing else.
+    let precision = if subject.is_run() { options.precision } else { Precision::Engine };
     let mut summary = summarize(&rows);
     summary.about = Some(About {
         run: subject.name,
         weights: subject.weights,
-        precision: options.precision,
+        precision,
         device: device_name(device).to_owned(),
         manifests: options.manifests.iter().map(|path| path.display().to_string()).collect(),
         split: options.split,
