@@ -11,6 +11,7 @@
 //! - [`train`]: the commands that begin and resume a run.
 //! - [`pack`]: a trained model made small.
 //! - [`run_folder`]: where a run lives: its recipe, [`metrics`] and [`checkpoint`]s.
+//! - [`evaluate`]: what a trained model writes for the clips of a manifest, and how good it is.
 //! - [`gradients`]: how far the gradients of tasks and languages agree.
 
 pub mod accumulation;
@@ -18,6 +19,7 @@ mod audio;
 pub mod check;
 pub mod checkpoint;
 pub mod data;
+pub mod evaluate;
 pub mod gradients;
 pub mod metrics;
 pub mod objective;

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use partita_corpus::BadRow;
+use partita_corpus::manifest::Split;
 use partita_train::sources::Kind;
 use partita_train::training_loop::Outcome;
-use partita_train::{check, data, output, pack, prepare, train};
+use partita_train::{check, data, evaluate, output, pack, prepare, train};
 
 /// Prepares data for, and trains, the speech language models of Partita.
 #[derive(Parser)]
@@ -89,6 +90,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Let a trained model write down and translate the clips of a manifest, and score it.
+    Eval(Eval),
     /// Go on with a run from its last checkpoint.
     Resume {
         /// The run's folder.
@@ -96,6 +99,48 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
+}
+
+#[derive(Args)]
+struct Eval {
+    /// The run's folder, which gets the files eval/NAME.jsonl and eval/NAME.json; or `whisper`, a
+    /// Whisper model of the store or the file of one, for comparison.
+    run: PathBuf,
+    /// Manifests of clips, or shards.
+    #[arg(required = true)]
+    manifests: Vec<PathBuf>,
+    /// What is asked [default: asr, and st where the model was trained to translate]
+    #[arg(long = "task", value_enum, value_delimiter = ',')]
+    tasks: Vec<evaluate::Task>,
+    /// Languages to translate into [default: all that the model was trained for]
+    #[arg(long, value_delimiter = ',', value_name = "LANG")]
+    to: Vec<String>,
+    /// train, dev or test: the clips of a manifest that are heard.
+    #[arg(long, default_value = "test", value_parser = split)]
+    split: Split,
+    /// Most clips of a language, taken evenly from the manifest.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    clips: Option<u64>,
+    /// Languages of the clips [default: all that the model was trained for]
+    #[arg(long, value_delimiter = ',', value_name = "LANG")]
+    languages: Vec<String>,
+    /// Hypotheses kept side by side; 1 is greedy.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
+    beam: u64,
+    /// The run's weights: last, best, average:K (the mean of the K best) or a step's number.
+    #[arg(long, default_value = "last", value_name = "WHICH")]
+    checkpoint: evaluate::Weights,
+    /// Floats, or as the engine speech-llm holds weights.
+    #[arg(long, value_enum, default_value_t)]
+    precision: evaluate::Precision,
+    /// Another folder for the files.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    running: Running,
 }
 
 #[derive(Args)]
@@ -189,6 +234,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let (run, outcome) = train::begin(&options, &device(&running)?, running.quiet)?;
             ended(&run, outcome)
         }
+        Command::Eval(eval) => run_eval(eval),
         Command::Resume { run, running } => {
             let outcome = train::resume(&run, &device(&running)?, running.quiet)?;
             ended(&run, outcome)
@@ -215,6 +261,38 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Ok(verdict(strict, &report.bad_rows))
         }
     }
+}
+
+fn run_eval(eval: Eval) -> Result<ExitCode> {
+    let device = device(&eval.running)?;
+    let options = evaluate::Options {
+        run: eval.run,
+        manifests: eval.manifests,
+        tasks: eval.tasks,
+        to: eval.to,
+        split: eval.split,
+        clips: eval.clips.map(|clips| usize::try_from(clips).unwrap_or(usize::MAX)),
+        languages: eval.languages,
+        beam: usize::try_from(eval.beam).unwrap_or(1),
+        weights: eval.checkpoint,
+        precision: eval.precision,
+        out: eval.out,
+    };
+    let summary = evaluate::evaluate(&options, &device, eval.running.quiet)?;
+    let unheard = summary.about.iter().flat_map(|about| &about.unheard);
+    output::print_error(&unheard.map(|row| format!("{row}\n")).collect::<String>())?;
+    if eval.json {
+        print_json(&summary)?;
+    } else {
+        print(&evaluate::render(&summary))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn split(name: &str) -> Result<Split, String> {
+    let splits = [Split::Train, Split::Dev, Split::Test];
+    let found = splits.into_iter().find(|split| split.name() == name);
+    found.ok_or_else(|| "not train, dev or test".to_owned())
 }
 
 fn device(running: &Running) -> Result<candle_core::Device> {

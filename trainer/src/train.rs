@@ -85,6 +85,7 @@ fn go_on(objective: &mut SpeechObjective, run: &RunFolder, quiet: bool) -> Resul
         Some(bar) => bar,
         None => &mut (),
     };
+    objective.describe(run.path())?;
     let outcome = train(objective, run, &stop, watcher)?;
     objective.write_model(run.path())?;
     Ok(outcome)

@@ -2,242 +2,237 @@
 //! is.
 //!
 //! - [`evaluate`] decodes clip by clip and writes two files into the run's folder: `eval/NAME.jsonl`
-//!   with a [`Row`] for each clip and task, and `eval/NAME.json` with the [`Summary`].
-//! - [`summarize`] makes the summary of rows, [`read_rows`] reads them back, [`render`] shows it.
+//!   with a [`Row`] for each clip, task and language, and `eval/NAME.json` with the [`Summary`].
+//!   NAME is that of the manifest and its split: `speech-test`.
+//! - [`summarize`] makes the summary of rows, [`read_rows`] reads them back, [`render`] shows a
+//!   summary, [`compare`] sets two evaluations of the same clips against each other.
+//!
+//! Error rates are of words or characters ([`Unit`]) after Whisper's normaliser; BLEU and chrF2 have
+//! sacreBLEU's numbers, with its tokenizers `zh` for Chinese, `char` for Japanese, else `13a`. The
+//! language is never told to the model. A clip without speech counts for [`NoiseScores`] alone.
 
-/// What is to be evaluated, and how.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// The run's folder, or `whisper` or an imported Whisper file for comparison.
-    pub run: PathBuf,
-    /// Manifests of clips, or shards.
-    pub manifests: Vec<PathBuf>,
-    /// The tasks, at least one.
-    pub tasks: Vec<Task>,
-    /// Languages to translate into; empty for all that the model was trained for and that the
-    /// manifest has translations into.
-    pub to: Vec<String>,
-    /// The split of the manifests that is heard.
-    pub split: Split,
-    /// Most clips a language (drawn evenly over the manifest); all when absent.
-    pub clips: Option<usize>,
-    /// Languages, without regions; empty for all. Clips without speech are always heard.
-    pub languages: Vec<String>,
-    /// Hypotheses kept side by side; 1 is greedy.
-    pub beam: usize,
-    /// Which weights of the run.
-    pub weights: Weights,
+mod options;
+mod render;
+mod rows;
+mod scores;
+mod subject;
+mod summary;
+mod weights;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use candle_core::Device;
+use partita_audio::SAMPLE_RATE;
+use partita_corpus::manifest::NO_LANGUAGE;
+
+pub use options::{Options, Precision, Task, Weights};
+pub use partita_corpus::bootstrap::Interval;
+pub use partita_corpus::error_rate::Unit;
+pub use render::render;
+pub use rows::{Row, Transcript, read_rows};
+pub use scores::{
+    About, Comparison, LanguageScores, Mean, MeanTranslation, NoiseScores, Summary,
+    TranslationScores,
+};
+pub use summary::{compare, summarize};
+
+use crate::audio::progress;
+use crate::data::{Clip, SetOptions, SpeechSet};
+use subject::Subject;
+
+/// Longest clip that is heard, in seconds: the encoder's window.
+const LONGEST: f64 = 30.0;
+
+/// Lets a model answer, and writes the rows and their summary.
+///
+/// # Errors
+/// When there is no such model, checkpoint or manifest; when the model was not trained for what is
+/// asked, or no clip has it; when it fails, or the files cannot be written. A clip that cannot be
+/// read is no error: [`About::unheard`] names it.
+pub fn evaluate(options: &Options, device: &Device, quiet: bool) -> Result<Summary> {
+    let mut subject = Subject::open(options, device)?;
+    expect("languages", &options.languages, &subject.languages)?;
+    expect("to", &options.to, &subject.targets)?;
+    let languages = match options.languages.is_empty() {
+        false => &options.languages,
+        true => &subject.languages,
+    };
+    let set = SpeechSet::open(&SetOptions {
+        sources: options.manifests.clone(),
+        split: options.split,
+        langs: languages.clone(),
+        max_seconds: LONGEST,
+        noise_seconds: LONGEST,
+        ..SetOptions::default()
+    });
+    let set = set.with_context(|| match languages.len() {
+        0..=20 => format!("nothing to hear in {}", languages.join(", ")),
+        many => format!("nothing to hear in {many} languages"),
+    })?;
+    let folder = match (&options.out, subject.is_run()) {
+        (Some(out), _) => Some(out.clone()),
+        (None, true) => Some(options.run.join("eval")),
+        (None, false) => None,
+    };
+
+    let plan = plan(options, &set, &subject.targets)?;
+    let mut unheard: Vec<String> = set.bad_rows.iter().map(ToString::to_string).collect();
+    let bar = progress(plan.len() as u64, "clips", quiet);
+    let mut rows = Vec::new();
+    for (clip, asked) in plan {
+        bar.inc(1);
+        match set.samples(clip) {
+            Ok(samples) => rows.extend(hear(&mut subject, clip, asked, &samples)?),
+            Err(bad) => unheard.push(bad.to_string()),
+        }
+    }
+    bar.finish_and_clear();
+    if rows.is_empty() {
+        let first = unheard.first().map_or("", String::as_str);
+        bail!("no clip could be heard; the first: {first}");
+    }
+
+    // Whisper is an engine and nothing else.
+    let precision = if subject.is_run() { options.precision } else { Precision::Engine };
+    let mut summary = summarize(&rows);
+    summary.about = Some(About {
+        run: subject.name,
+        weights: subject.weights,
+        precision,
+        device: device_name(device).to_owned(),
+        manifests: options.manifests.iter().map(|path| path.display().to_string()).collect(),
+        split: options.split,
+        beam: options.beam.max(1),
+        unheard,
+    });
+    if let Some(folder) = folder {
+        let file = |ending| folder.join(format!("{}.{ending}", options.name()));
+        rows::write_rows(&file("jsonl"), &rows)?;
+        rows::write_whole(&file("json"), &serde_json::to_vec_pretty(&summary)?)?;
+    }
+    Ok(summary)
 }
 
-/// Which weights of a run are evaluated; from text: `last`, `best`, `average:K` or a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Weights {
-    /// The newest checkpoint; where there is none, the folder's own weights.
-    #[default]
-    Last,
-    /// The checkpoint with the best development value.
-    Best,
-    /// The mean of the best so many.
-    Average(usize),
-    /// The checkpoint after so many steps.
-    Step(u64),
+fn device_name(device: &Device) -> &'static str {
+    match device {
+        Device::Cpu => "cpu",
+        Device::Cuda(_) => "cuda",
+        Device::Metal(_) => "metal",
+    }
 }
 
-/// What is asked of the model for each clip.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// Its transcript.
-    Asr,
-    /// Its transcript, then the translation.
-    St,
-    /// Its translation alone.
-    Direct,
+/// A task with the language translated into and the manifest's text.
+type Asked<'a> = (Task, Option<String>, &'a str);
+
+/// Refuses what a model was not trained for.
+fn expect(option: &str, wanted: &[String], known: &[String]) -> Result<()> {
+    match wanted.iter().find(|code| !known.contains(code)) {
+        Some(code) => bail!("--{option}: not trained for `{code}`, only for {}", known.join(", ")),
+        None => Ok(()),
+    }
 }
 
-/// What a model wrote for a clip and task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// The clip's id.
-    pub id: String,
-    /// Language spoken; `none` where nothing is said.
-    pub lang: String,
-    /// What was asked.
-    pub task: Task,
-    /// Language translated into; absent for transcripts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
-    /// The manifest's text: transcript, or translation into `to`; empty where nothing is said.
-    pub reference: String,
-    /// What the model wrote for it.
-    pub hypothesis: String,
-    /// The transcripts besides, for [`Task::St`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transcript: Option<Transcript>,
-    /// The language that the model heard, or `none`.
-    pub heard: String,
-    /// Length of the audio.
-    pub seconds: f64,
-    /// Time that it took: features, encoder and text.
-    pub decode_seconds: f64,
-    /// Whether the text was stopped by the guard against loops or by the bound of its length.
-    pub looped: bool,
+/// The clips that are heard and what is asked for each.
+fn plan<'a>(
+    options: &Options,
+    set: &'a SpeechSet,
+    targets: &[String],
+) -> Result<Vec<(&'a Clip, Vec<Asked<'a>>)>> {
+    let to = if options.to.is_empty() { targets } else { &options.to };
+    let given = |clip: &Clip, to: &String| {
+        clip.lang.as_ref() != Some(to)
+            && clip.translations.get(to).is_some_and(|text| !text.trim().is_empty())
+    };
+    let spoken = || set.clips().iter().filter(|clip| clip.lang.is_some());
+    let translated = spoken().any(|clip| to.iter().any(|to| given(clip, to)));
+    let tasks = match &options.tasks[..] {
+        [] if translated => &[Task::Asr, Task::St][..],
+        [] => &[Task::Asr],
+        some => some,
+    };
+    if let Some(task) = tasks.iter().find(|&&task| task != Task::Asr) {
+        let name = task.name();
+        if to.is_empty() {
+            bail!("--task {name}: this model was not trained to translate");
+        }
+        if !translated && spoken().next().is_some() {
+            bail!("--task {name}: no clip has a translation into {}", to.join(", "));
+        }
+    }
+    let asks = |clip: &'a Clip| -> Vec<Asked<'a>> {
+        let speech = clip.lang.is_some();
+        let mut asked = Vec::new();
+        for &task in tasks {
+            match (task, speech) {
+                (Task::Asr, false) => asked.push((task, None, "")),
+                (Task::Asr, true) if clip.text.trim().is_empty() => {}
+                (Task::Asr, true) => asked.push((task, None, clip.text.as_str())),
+                // Whatever the language, silence should be the answer.
+                (_, false) => asked.extend(to.first().map(|to| (task, Some(to.clone()), ""))),
+                (_, true) => {
+                    let given = to.iter().filter(|to| given(clip, to));
+                    asked.extend(given.filter_map(|to| {
+                        Some((task, Some(to.clone()), clip.translations.get(to)?.as_str()))
+                    }));
+                }
+            }
+        }
+        asked
+    };
+    let mut by_language: BTreeMap<Option<&str>, Vec<(&Clip, Vec<Asked>)>> = BTreeMap::new();
+    for clip in set.clips() {
+        let asked = asks(clip);
+        if !asked.is_empty() {
+            by_language.entry(clip.lang.as_deref()).or_default().push((clip, asked));
+        }
+    }
+    let mut plan = Vec::new();
+    for clips in by_language.into_values() {
+        let (all, most) = (clips.len(), options.clips.unwrap_or(usize::MAX));
+        // Evenly, so that all parts of the manifest are heard.
+        let count = most.min(all);
+        let mut next = (0..count).map(|i| i * all / count).peekable();
+        for (at, clip) in clips.into_iter().enumerate() {
+            if next.next_if_eq(&at).is_some() {
+                plan.push(clip);
+            }
+        }
+    }
+    if plan.is_empty() {
+        let names: Vec<_> = tasks.iter().map(|task| task.name()).collect();
+        bail!("no clip has a text for {}", names.join(", "));
+    }
+    Ok(plan)
 }
 
-/// A transcript beside the one that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transcript {
-    /// The manifest's.
-    pub reference: String,
-    /// The model's.
-    pub hypothesis: String,
+fn hear(
+    subject: &mut Subject,
+    clip: &Clip,
+    asked: Vec<Asked>,
+    samples: &[f32],
+) -> Result<Vec<Row>> {
+    let id = match clip.id.is_empty() {
+        false => clip.id.clone(),
+        true => format!("{}:{}", clip.place.0.display(), clip.place.1),
+    };
+    let tasks: Vec<(Task, Option<String>)> =
+        asked.iter().map(|(task, to, _)| (*task, to.clone())).collect();
+    let answers = subject.answer(samples, &tasks).with_context(|| format!("clip `{id}`"))?;
+    let row = |((task, to, reference), said): (Asked, subject::Said)| Row {
+        id: id.clone(),
+        lang: clip.lang.clone().unwrap_or_else(|| NO_LANGUAGE.to_owned()),
+        task,
+        to,
+        reference: reference.to_owned(),
+        hypothesis: said.text,
+        transcript: said
+            .transcript
+            .map(|hypothesis| Transcript { reference: clip.text.clone(), hypothesis }),
+        heard: said.heard,
+        seconds: samples.len() as f64 / f64::from(SAMPLE_RATE),
+        decode_seconds: said.seconds,
+        looped: said.looped,
+    };
+    Ok(asked.into_iter().zip(answers).map(row).collect())
 }
-
-/// How good the rows are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// What was evaluated; absent for a summary of rows alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub about: Option<About>,
-    /// By language, in order of their codes.
-    pub languages: Vec<LanguageScores>,
-    /// Means over languages, of translations over directions: each counts the same.
-    pub mean: Mean,
-    /// Clips without speech.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub noise: Option<NoiseScores>,
-    /// Seconds that decoding took for one second of audio, all answers together.
-    pub real_time_factor: f64,
-}
-
-/// What was evaluated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct About {
-    /// The run or model.
-    pub run: String,
-    /// Which of its weights: `step 400`, `mean of steps 200, 400`, `weights.safetensors`.
-    pub weights: String,
-    /// The manifests.
-    pub manifests: Vec<String>,
-    /// Their split.
-    pub split: Split,
-    /// Hypotheses kept side by side.
-    pub beam: usize,
-    /// Rows that could not be used, and clips that could not be heard.
-    pub bad_rows: usize,
-}
-
-/// How good the answers to the clips of one language are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LanguageScores {
-    /// The language spoken.
-    pub lang: String,
-    /// Clips, each counted once.
-    pub clips: usize,
-    /// Answers: clips by tasks and languages translated into.
-    pub answers: usize,
-    /// Hours of audio, each clip counted once.
-    pub hours: f64,
-    /// What errors are counted in.
-    pub unit: Unit,
-    /// Errors of [`Task::Asr`] in percent of the references' units, both sides normalised.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_rate: Option<Interval>,
-    /// The same of the transcripts that [`Task::St`] writes before its translations.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub joint_error_rate: Option<Interval>,
-    /// Translations, by task and language.
-    pub translations: Vec<TranslationScores>,
-    /// Percent of answers whose language was heard right.
-    pub language_accuracy: f64,
-    /// Answers stopped by the guard against loops or the bound of length.
-    pub loops: usize,
-    /// Answers that say that nobody speaks.
-    pub silent: usize,
-    /// Seconds that decoding took for one second of audio.
-    pub real_time_factor: f64,
-}
-
-/// What errors are counted in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unit {
-    /// Words (WER).
-    Words,
-    /// Characters (CER): Chinese, Cantonese, Japanese, Korean, Thai and others without spaces.
-    Characters,
-}
-
-/// How good the translations into one language are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TranslationScores {
-    /// [`Task::St`] or [`Task::Direct`].
-    pub task: Task,
-    /// Language translated into.
-    pub to: String,
-    /// Clips.
-    pub clips: usize,
-    /// Corpus BLEU, 0 to 100.
-    pub bleu: Interval,
-    /// Corpus chrF2, 0 to 100.
-    pub chrf: Interval,
-    /// How BLEU was computed, in sacreBLEU's words.
-    pub signature: String,
-}
-
-/// Means over languages.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Mean {
-    /// Of [`LanguageScores::error_rate`], words and characters together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_rate: Option<Interval>,
-    /// Of [`LanguageScores::joint_error_rate`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub joint_error_rate: Option<Interval>,
-    /// Of translations, by task, over all directions.
-    pub translations: Vec<MeanTranslation>,
-    /// Of [`LanguageScores::language_accuracy`].
-    pub language_accuracy: f64,
-    /// All loops.
-    pub loops: usize,
-    /// All answers to speech that say that nobody speaks.
-    pub silent: usize,
-    /// All answers to speech.
-    pub answers: usize,
-}
-
-/// Means over the directions of a task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MeanTranslation {
-    /// [`Task::St`] or [`Task::Direct`].
-    pub task: Task,
-    /// Pairs of languages.
-    pub directions: usize,
-    /// Mean of their BLEU.
-    pub bleu: Interval,
-    /// Mean of their chrF2.
-    pub chrf: Interval,
-}
-
-/// What the model made of clips without speech.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct NoiseScores {
-    /// Clips.
-    pub clips: usize,
-    /// Answers.
-    pub answers: usize,
-    /// Answers with text in them.
-    pub written: usize,
-    /// Characters of those texts.
-    pub characters: usize,
-}
-
-// Functions to come:
-//
-// pub fn evaluate(options: &Options, device: &Device, quiet: bool) -> Result<Summary>
-// pub fn read_rows(path: &Path) -> Result<Vec<Row>>
-// pub fn summarize(rows: &[Row]) -> Summary
-// pub fn render(summary: &Summary) -> String
-//
-// `Interval` is `partita_corpus::bootstrap::Interval { value, low, high }` (f64 each, 95 %, serde).

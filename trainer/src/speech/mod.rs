@@ -7,6 +7,9 @@ mod data;
 mod evaluation;
 mod names;
 mod objective;
+mod written;
 
+pub(crate) use bases::find;
 pub use bases::{Files, open_bases};
+pub(crate) use names::own_name;
 pub use objective::SpeechObjective;
