@@ -92,7 +92,7 @@ pub fn open(options: &Options) -> anyhow::Result<Box<dyn Engine>> {
                 file if file.is_file() => file.to_owned(),
                 _ => store.files(&model.llm)?.into_iter().next().with_context(loading)?,
             };
-            let engine = model.open(folder, (&encoder, &llm), &options.device);
+            let engine = model.open(folder, (encoder.as_path(), llm.as_path()), &options.device);
             Ok(Box::new(engine.with_context(loading)?))
         }
     }

@@ -13,7 +13,6 @@ use partita_model::nn::LowRank;
 use partita_model::speech::TrainedModel;
 use serde::Serialize;
 
-use crate::recipe::Model;
 use crate::speech::Files;
 
 /// What is packed, and how.
@@ -52,11 +51,7 @@ pub fn pack(options: &Options) -> Result<Report> {
     let described = TrainedModel::read(model)?;
     let weights = model.join(TrainedModel::WEIGHTS);
     let trained = WeightFile::open(&weights)?;
-    let files = Files::of(&Model {
-        encoder: described.encoder.clone(),
-        llm: described.llm.clone(),
-        ..Model::default()
-    })?;
+    let files = Files::named(&described.encoder, &described.llm)?;
     let encoder = WeightFile::open(&files.encoder)?;
     let target = out.join(TrainedModel::WEIGHTS);
     if target.exists() {

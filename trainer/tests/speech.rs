@@ -60,7 +60,7 @@ fn a_recipe_is_carried_out_the_losses_fall_and_a_stopped_run_ends_the_same() {
     assert_eq!(trained.languages, ["en".parse::<Lang>().unwrap()]);
     assert_eq!(trained.targets, ["de".parse::<Lang>().unwrap()]);
     let (encoder, llm) = (folder.path().join("encoder.gguf"), folder.path().join("llm.gguf"));
-    let mut engine = trained.open(&run, (&encoder, &llm), &Device::Cpu).unwrap();
+    let mut engine = trained.open(&run, (encoder.as_path(), llm.as_path()), &Device::Cpu).unwrap();
     let request = Request { translate: Some("de".to_owned()), ..Request::default() };
     let heard = engine.transcribe(&samples(5), &request).unwrap();
     println!("{heard:?}");

@@ -1,7 +1,6 @@
 //! What is evaluated: a trained speech model, or Whisper for comparison.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -9,9 +8,8 @@ use candle_core::Device;
 use partita_audio::SAMPLE_RATE;
 use partita_corpus::manifest::NO_LANGUAGE;
 use partita_model::engine::{Engine, Request, Text};
-use partita_model::files::WeightFile;
-use partita_model::nn::{self, DeltaSource, FileSource};
-use partita_model::speech::{self, Bases, SpeechEngine, SpeechLlm, TrainedModel, Wish};
+use partita_model::nn;
+use partita_model::speech::{self, SpeechEngine, TrainedModel, Wish};
 use partita_model::tokens::Lang;
 use partita_model::whisper::{Padding, Whisper};
 
@@ -73,19 +71,13 @@ impl Subject {
         let description = TrainedModel::read(run)?;
         let weights = choose(run, options.weights)?;
         let files = Files::named(&description.encoder, &description.llm)?;
-        let (encoder, llm) = (WeightFile::open(&files.encoder)?, WeightFile::open(&files.llm)?);
-        let (llm, delta) = (Arc::new(llm), WeightFile::open(&weights.path)?);
-        let bases = Bases::open(&encoder, llm.clone())?;
-        let [prefill, decoding] = match options.precision {
+        let precisions = match options.precision {
             Precision::Float => [nn::Precision::Float; 2],
             Precision::Engine => [nn::Precision::Prefill, nn::Precision::Decoding],
         };
-        let over = |base| DeltaSource::new(base, &delta, device);
-        let hears = over(FileSource::new(&encoder, device, prefill))?;
-        let writes = over(FileSource::new(&llm, device, decoding))?;
-        let model = SpeechLlm::load(&hears, &writes, &bases, &description.config, device)?;
+        let bases = (files.encoder.as_path(), files.llm.as_path());
+        let engine = description.open_weights(&weights.path, bases, precisions, device)?;
         let TrainedModel { languages, targets, .. } = description;
-        let engine = SpeechEngine::new(model, bases.encoder.mel_bins, &languages, &targets)?;
         let codes = |langs: &[Lang]| langs.iter().map(|lang| lang.code().to_owned()).collect();
         Ok(Self {
             languages: codes(&languages),

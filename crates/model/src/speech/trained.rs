@@ -7,7 +7,7 @@ use crate::nn::{DeltaSource, FileSource, Precision, WeightSource};
 use crate::tokens::Lang;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What a trained model is, in `model.json`; its weights are beside it in `weights.safetensors`:
@@ -72,15 +72,31 @@ impl TrainedModel {
     pub fn open(
         &self,
         folder: &Path,
-        (encoder, llm): (&PathBuf, &PathBuf),
+        bases: (&Path, &Path),
         device: &Device,
     ) -> Result<SpeechEngine, ModelError> {
-        let delta = WeightFile::open(&folder.join(Self::WEIGHTS))?;
+        let precisions = [Precision::Prefill, Precision::Decoding];
+        self.open_weights(&folder.join(Self::WEIGHTS), bases, precisions, device)
+    }
+
+    /// As [`TrainedModel::open`], with weights of another file and precisions of encoder and language
+    /// model of one's own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_weights(
+        &self,
+        weights: &Path,
+        (encoder, llm): (&Path, &Path),
+        [hearing, writing]: [Precision; 2],
+        device: &Device,
+    ) -> Result<SpeechEngine, ModelError> {
+        let delta = WeightFile::open(weights)?;
         let (encoder, llm) = (WeightFile::open(encoder)?, Arc::new(WeightFile::open(llm)?));
         let bases = Bases::open(&encoder, llm.clone())?;
         let over = |base| DeltaSource::new(base, &delta, device);
-        let speech = over(FileSource::new(&encoder, device, Precision::Prefill))?;
-        let text = over(FileSource::new(&llm, device, Precision::Decoding))?;
+        let speech = over(FileSource::new(&encoder, device, hearing))?;
+        let text = over(FileSource::new(&llm, device, writing))?;
         let model = SpeechLlm::load(&speech, &text, &bases, &self.config, device)?;
         let engine =
             SpeechEngine::new(model, bases.encoder.mel_bins, &self.languages, &self.targets)?;
