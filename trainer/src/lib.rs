@@ -11,6 +11,7 @@
 //! - [`train`]: the commands that begin and resume a run.
 //! - [`run_folder`]: where a run lives: its recipe, [`metrics`] and [`checkpoint`]s.
 //! - [`gradients`]: how far the gradients of tasks and languages agree.
+//! - [`report`]: a page about a run; [`reproduce`]: PART against its baseline and ablations.
 
 pub mod accumulation;
 mod audio;
@@ -25,6 +26,8 @@ pub mod output;
 pub mod prepare;
 pub mod progress;
 pub mod recipe;
+pub mod report;
+pub mod reproduce;
 pub mod run_folder;
 pub mod schedule;
 pub mod sources;

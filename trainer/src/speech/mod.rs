@@ -6,6 +6,8 @@ mod data;
 mod evaluation;
 mod names;
 mod objective;
+mod probe;
 
 pub use bases::{Files, open_bases};
+pub(crate) use names::module_name;
 pub use objective::SpeechObjective;
