@@ -10,6 +10,7 @@
 //! - [`speech`]: the speech model as such an objective.
 //! - [`train`]: the commands that begin and resume a run.
 //! - [`run_folder`]: where a run lives: its recipe, [`metrics`] and [`checkpoint`]s.
+//! - [`evaluate`]: what a trained model writes for the clips of a manifest, and how good it is.
 //! - [`gradients`]: how far the gradients of tasks and languages agree.
 //! - [`report`]: a page about a run; [`reproduce`]: PART against its baseline and ablations.
 
@@ -18,6 +19,7 @@ mod audio;
 pub mod check;
 pub mod checkpoint;
 pub mod data;
+pub mod evaluate;
 pub mod gradients;
 pub mod metrics;
 pub mod objective;

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use partita_corpus::BadRow;
+use partita_corpus::manifest::Split;
 use partita_train::sources::Kind;
 use partita_train::training_loop::Outcome;
-use partita_train::{check, data, output, prepare, train};
+use partita_train::{check, data, evaluate, output, prepare, report, reproduce, train};
 
 /// Prepares data for, and trains, the speech language models of Partita.
 #[derive(Parser)]
@@ -75,6 +76,27 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
+    /// Let a trained model write down and translate the clips of a manifest, and score it.
+    Eval(Eval),
+    /// Write a page about a run: curves, scores, samples, cosines between gradients.
+    Report {
+        /// The run's folder.
+        run: PathBuf,
+        /// Where report.md and its images go [default: the run's folder]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Measure the cosines between gradients at the ends of stages, where that is missing.
+        #[arg(long)]
+        gradients: bool,
+        /// Clips of each language and task for that.
+        #[arg(long, default_value_t = 16, value_name = "N", requires = "gradients",
+              value_parser = clap::value_parser!(u64).range(1..=4096))]
+        clips: u64,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Carry out a comparison of recipes, or go on with it: train, evaluate, compare.
+    Reproduce(Reproduce),
     /// Go on with a run from its last checkpoint.
     Resume {
         /// The run's folder.
@@ -82,6 +104,89 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Comparison {
+    /// PART, its two-stage baseline and its cumulative ablations.
+    Part,
+}
+
+#[derive(Args)]
+struct Reproduce {
+    /// What is compared.
+    #[arg(value_enum)]
+    comparison: Comparison,
+    /// Corpora, a folder with speech.jsonl, or manifests of clips.
+    #[arg(long, num_args = 1.., value_name = "PATH")]
+    data: Vec<PathBuf>,
+    /// The comparison's folder [default: one where runs are]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Each seed is a run of every arm.
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_name = "N")]
+    seeds: Vec<u64>,
+    /// The arms.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "a,b,c1,c2,c3")]
+    arms: Vec<reproduce::arms::Arm>,
+    /// Optimiser steps of every arm [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// What all arms begin from: a finished run, or steps of a warm start by CTC, 0 for none
+    /// [default: the steps of its recipe]
+    #[arg(long, value_name = "RUN|STEPS")]
+    warm: Option<reproduce::Warm>,
+    /// A made-up model and made-up clips, to try everything in a few minutes.
+    #[arg(long)]
+    tiny: bool,
+    /// Clips of each language and task for cosines between gradients, of the first seed; 0 for
+    /// none.
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u64).range(..=4096))]
+    gradients: u64,
+    #[command(flatten)]
+    running: Running,
+}
+
+#[derive(Args)]
+struct Eval {
+    /// The run's folder, which gets the files eval/NAME.jsonl and eval/NAME.json; or `whisper`, a
+    /// Whisper model of the store or the file of one, for comparison.
+    run: PathBuf,
+    /// Manifests of clips, or shards.
+    #[arg(required = true)]
+    manifests: Vec<PathBuf>,
+    /// What is asked [default: asr, and st where the model was trained to translate]
+    #[arg(long = "task", value_enum, value_delimiter = ',')]
+    tasks: Vec<evaluate::Task>,
+    /// Languages to translate into [default: all that the model was trained for]
+    #[arg(long, value_delimiter = ',', value_name = "LANG")]
+    to: Vec<String>,
+    /// train, dev or test: the clips of a manifest that are heard.
+    #[arg(long, default_value = "test", value_parser = split)]
+    split: Split,
+    /// Most clips of a language, taken evenly from the manifest.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    clips: Option<u64>,
+    /// Languages of the clips [default: all that the model was trained for]
+    #[arg(long, value_delimiter = ',', value_name = "LANG")]
+    languages: Vec<String>,
+    /// Hypotheses kept side by side; 1 is greedy.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
+    beam: u64,
+    /// The run's weights: last, best, average:K (the mean of the K best) or a step's number.
+    #[arg(long, default_value = "last", value_name = "WHICH")]
+    checkpoint: evaluate::Weights,
+    /// Floats, or as the engine speech-llm holds weights.
+    #[arg(long, value_enum, default_value_t)]
+    precision: evaluate::Precision,
+    /// Another folder for the files.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    running: Running,
 }
 
 #[derive(Args)]
@@ -148,6 +253,15 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let (run, outcome) = train::begin(&options, &device(&running)?, running.quiet)?;
             ended(&run, outcome)
         }
+        Command::Eval(eval) => run_eval(eval),
+        Command::Report { run, out, gradients, clips, running } => {
+            let clips = gradients.then(|| usize::try_from(clips).unwrap_or(usize::MAX));
+            let options = report::Options { run, out, gradients: clips };
+            let page = report::report(&options, &device(&running)?, running.quiet)?;
+            print(&format!("wrote {}\n", page.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Reproduce(options) => run_reproduce(options),
         Command::Resume { run, running } => {
             let outcome = train::resume(&run, &device(&running)?, running.quiet)?;
             ended(&run, outcome)
@@ -169,6 +283,61 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Ok(verdict(strict, &report.bad_rows))
         }
     }
+}
+
+fn run_eval(eval: Eval) -> Result<ExitCode> {
+    let device = device(&eval.running)?;
+    let options = evaluate::Options {
+        run: eval.run,
+        manifests: eval.manifests,
+        tasks: eval.tasks,
+        to: eval.to,
+        split: eval.split,
+        clips: eval.clips.map(|clips| usize::try_from(clips).unwrap_or(usize::MAX)),
+        languages: eval.languages,
+        beam: usize::try_from(eval.beam).unwrap_or(1),
+        weights: eval.checkpoint,
+        precision: eval.precision,
+        out: eval.out,
+    };
+    let summary = evaluate::evaluate(&options, &device, eval.running.quiet)?;
+    let unheard = summary.about.iter().flat_map(|about| &about.unheard);
+    output::print_error(&unheard.map(|row| format!("{row}\n")).collect::<String>())?;
+    if eval.json {
+        print_json(&summary)?;
+    } else {
+        print(&evaluate::render(&summary))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_reproduce(command: Reproduce) -> Result<ExitCode> {
+    let Comparison::Part = command.comparison;
+    let device = device(&command.running)?;
+    let options = reproduce::Options {
+        data: command.data,
+        out: command.out,
+        seeds: command.seeds,
+        arms: command.arms,
+        steps: command.steps,
+        warm: command.warm.unwrap_or(reproduce::Warm::Steps(None)),
+        tiny: command.tiny,
+        gradients: usize::try_from(command.gradients).unwrap_or(usize::MAX),
+        device: command.running.device,
+    };
+    let (folder, outcome) = reproduce::reproduce(&options, &device, command.running.quiet)?;
+    let folder = folder.display();
+    print(&match outcome {
+        Outcome::Finished => format!("wrote {folder}/report.md\n"),
+        Outcome::Stopped => format!("{folder}: stopped; the same command goes on\n"),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn split(name: &str) -> Result<Split, String> {
+    let splits = [Split::Train, Split::Dev, Split::Test];
+    let found = splits.into_iter().find(|split| split.name() == name);
+    found.ok_or_else(|| "not train, dev or test".to_owned())
 }
 
 fn device(running: &Running) -> Result<candle_core::Device> {

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! config.toml      the recipe, resolved
+//! model.json       what the trained model is made of
+//! weights.safetensors   what was trained, when training ended or was stopped
 //! metrics.jsonl    the log
 //! events/          the same for TensorBoard
 //! checkpoints/     step-N/ …
+//! eval/            what `partita-train eval` found
 //! lock             held by the trainer at work
 //! ```
 
@@ -90,11 +93,7 @@ impl RunFolder {
     /// # Errors
     /// When there is none, its recipe makes no sense, or another trainer is at work in it.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = path.join(CONFIG);
-        if !file.is_file() {
-            bail!("{}: no run here (there is no {CONFIG})", path.display());
-        }
-        let recipe = Recipe::load(&file)?;
+        let recipe = recipe(path)?;
         let lock = lock(path)?;
         let config = recipe.to_toml()?;
         let folder = path.join("checkpoints");
@@ -176,13 +175,31 @@ impl RunFolder {
 
     /// The checkpoints that were measured, the best first; of equal ones, the earlier.
     pub fn best<'a>(&self, among: &'a [Checkpoint]) -> impl Iterator<Item = &'a Checkpoint> {
-        let sign = if self.recipe.evaluation.metric.rises() { -1.0 } else { 1.0 };
-        let value = |checkpoint: &Checkpoint| checkpoint.state.evaluation;
-        let mut measured: Vec<_> =
-            among.iter().filter_map(|one| Some((value(one)? * sign, one))).collect();
-        measured.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        measured.into_iter().map(|(_, checkpoint)| checkpoint)
+        best(&self.recipe, among)
     }
+}
+
+/// The checkpoints that were measured, the best by a recipe's metric first; of equal ones, the
+/// earlier.
+pub fn best<'a>(recipe: &Recipe, among: &'a [Checkpoint]) -> impl Iterator<Item = &'a Checkpoint> {
+    let sign = if recipe.evaluation.metric.rises() { -1.0 } else { 1.0 };
+    let value = |checkpoint: &Checkpoint| checkpoint.state.evaluation;
+    let mut measured: Vec<_> =
+        among.iter().filter_map(|one| Some((value(one)? * sign, one))).collect();
+    measured.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    measured.into_iter().map(|(_, checkpoint)| checkpoint)
+}
+
+/// The recipe of a run, resolved; the folder need not be locked for that.
+///
+/// # Errors
+/// When there is no run, or its recipe makes no sense.
+pub fn recipe(run: &Path) -> Result<Recipe> {
+    let file = run.join(CONFIG);
+    if !file.is_file() {
+        bail!("{}: no run here (there is no {CONFIG})", run.display());
+    }
+    Ok(Recipe::load(&file)?)
 }
 
 /// The checkpoints of a run's folder, which need not be locked for that.

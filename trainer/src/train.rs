@@ -101,6 +101,7 @@ pub fn go_on(
         Some(bar) => bar,
         None => &mut (),
     };
+    objective.describe(run.path())?;
     let outcome = train(objective, run, stop, watcher)?;
     objective.write_model(run.path())?;
     Ok(outcome)

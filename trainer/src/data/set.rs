@@ -166,6 +166,15 @@ impl SpeechSet {
         self.clips.iter().zip(&self.blocks).map(item).collect()
     }
 
+    /// Samples of a clip at 16 kHz, as it is; of one without speech, the beginning.
+    ///
+    /// # Errors
+    /// The clip's row, when its audio cannot be used.
+    pub fn samples(&self, clip: &Clip) -> Result<Vec<f32>, BadRow> {
+        let samples = super::clip::read(clip, 0.0, self.heard_seconds(clip));
+        samples.map_err(|reason| clip.bad(reason))
+    }
+
     /// Seconds of a clip that are heard at a time.
     pub(super) fn heard_seconds(&self, clip: &Clip) -> f64 {
         let most = if clip.lang.is_none() { self.noise_seconds } else { f64::INFINITY };

@@ -122,8 +122,10 @@ impl Chart {
             for (begin, name) in &self.borders {
                 let line = PathElement::new(vec![(*begin, low), (*begin, high)], BLACK.mix(0.45));
                 plot.draw_series([line])?;
-                let font = TextStyle::from((FONT, 14).into_font()).color(&BLACK.mix(0.7));
-                let label = EmptyElement::at((*begin, high)) + Text::new(name.clone(), (5, 3), font);
+                let grey = BLACK.mix(0.7);
+                let font = TextStyle::from((FONT, 14).into_font()).color(&grey);
+                let label =
+                    EmptyElement::at((*begin, high)) + Text::new(name.clone(), (5, 3), font);
                 plot.draw_series([label])?;
             }
             for (curve, colour) in self.curves.iter().zip(COLOURS.into_iter().cycle()) {
@@ -258,7 +260,10 @@ mod tests {
         let two = chart.draw().unwrap();
         assert!(has(&two, COLOURS[0]) && has(&two, COLOURS[1]));
         // The words above and beside are drawn, too.
-        assert_ne!(pixels(&two), pixels(&Chart { title: String::new(), ..chart.clone() }.draw().unwrap()));
+        assert_ne!(
+            pixels(&two),
+            pixels(&Chart { title: String::new(), ..chart.clone() }.draw().unwrap())
+        );
         chart.logarithmic = true;
         assert!(has(&chart.draw().unwrap(), COLOURS[1]));
         chart.curves = vec![curve("none", &[(1.0, f64::NAN)])];

@@ -256,11 +256,15 @@ mod tests {
     fn the_jump_is_where_accuracy_rose_most() {
         let evaluation = |(steps, accuracy): (u64, f64)| {
             let now = Progress { steps, seconds: 0.0 };
-            EvaluationRecord::new(now, "adapter", [("accuracy.asr".to_owned(), accuracy)].into(), 0.0)
+            EvaluationRecord::new(
+                now,
+                "adapter",
+                [("accuracy.asr".to_owned(), accuracy)].into(),
+                0.0,
+            )
         };
         let all = [(10, 0.30), (20, 0.35), (30, 0.80), (40, 0.78)];
-        let history =
-            History { evaluations: all.map(evaluation).to_vec(), ..History::default() };
+        let history = History { evaluations: all.map(evaluation).to_vec(), ..History::default() };
         let jump = history.jump().unwrap();
         assert_eq!((jump.steps, jump.accuracy), ((20, 30), (0.35, 0.80)));
         assert_eq!(History::default().jump(), None);

@@ -12,12 +12,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use candle_core::Device;
 
 use crate::evaluate::{Row, Summary, read_rows};
 use crate::output;
-use crate::recipe::Recipe;
+use crate::run_folder;
 use chart::Chart;
 use gradients::{StageCosines, file_name};
 use history::History;
@@ -42,7 +42,7 @@ pub struct Options {
 /// written.
 pub fn report(options: &Options, device: &Device, quiet: bool) -> Result<PathBuf> {
     let run = options.run.as_path();
-    let recipe = recipe_of(run)?;
+    let recipe = run_folder::recipe(run)?;
     let history = History::read(run)?;
     if let Some(clips) = options.gradients {
         gradients::measure(run, &recipe, clips, device, quiet)?;
@@ -61,27 +61,11 @@ pub fn report(options: &Options, device: &Device, quiet: bool) -> Result<PathBuf
         charts.extend(draw(out, name, &chart)?);
     }
     let matrices = draw_matrices(out, "", &cosines)?;
-    let facts = Facts {
-        recipe: &recipe,
-        history: &history,
-        scores: scores.as_ref(),
-        cosines: &cosines,
-    };
+    let facts =
+        Facts { recipe: &recipe, history: &history, scores: scores.as_ref(), cosines: &cosines };
     let path = out.join("report.md");
     output::write_whole(&path, facts.page(&charts, &matrices).as_bytes())?;
     Ok(path)
-}
-
-/// The recipe of a run.
-///
-/// # Errors
-/// When the folder is no run, or its recipe is damaged.
-pub fn recipe_of(run: &Path) -> Result<Recipe> {
-    let file = run.join("config.toml");
-    if !file.is_file() {
-        bail!("{}: no run here (there is no config.toml)", run.display());
-    }
-    Ok(Recipe::load(&file)?)
 }
 
 /// Writes `NAME.png` unless there is nothing to draw; returns what it shows and its file's name.

@@ -32,8 +32,9 @@ impl Facts<'_> {
         let mut text = format!("# Run {name}\n\n{about}\n\n");
         text += &self.facts();
         text += "## Data\n\n";
-        text += &data(self.recipe)
-            .unwrap_or_else(|error| format!("The manifests cannot be read any more: {error:#}\n\n"));
+        text += &data(self.recipe).unwrap_or_else(|error| {
+            format!("The manifests cannot be read any more: {error:#}\n\n")
+        });
         text += "## Stages\n\n";
         text += &self.stages();
         text += "## Curves\n\n";
@@ -188,14 +189,8 @@ pub fn gradients(cosines: &[StageCosines], matrices: &[(String, String)]) -> Str
             vec![stage, step, clips, of("asr", "asr"), of("st", "st"), of("asr", "st")]
         })
         .collect();
-    let header = [
-        "stage",
-        "step",
-        "clips a cell",
-        "among asr, mean",
-        "among st, mean",
-        "asr with st, mean",
-    ];
+    let header =
+        ["stage", "step", "clips a cell", "among asr, mean", "among st, mean", "asr with st, mean"];
     text += &table(&header, &rows, 1);
     for (one, (words, file)) in cosines.iter().zip(matrices) {
         text += &image(words, file);

@@ -34,8 +34,10 @@ pub fn languages(summary: &Summary) -> String {
         let joined = |of: &dyn Fn(usize) -> Option<String>| {
             (0..translations.len()).filter_map(of).collect::<Vec<_>>().join("; ")
         };
-        let bleu = |at: usize| translations.get(at).map(|t| format!("{}: {}", t.to, interval(&t.bleu)));
-        let chrf = |at: usize| translations.get(at).map(|t| format!("{}: {}", t.to, interval(&t.chrf)));
+        let bleu =
+            |at: usize| translations.get(at).map(|t| format!("{}: {}", t.to, interval(&t.bleu)));
+        let chrf =
+            |at: usize| translations.get(at).map(|t| format!("{}: {}", t.to, interval(&t.chrf)));
         rows.push(vec![
             scores.lang.clone(),
             scores.clips.to_string(),
@@ -55,7 +57,7 @@ pub fn languages(summary: &Summary) -> String {
         optional(mean.error_rate.as_ref()),
         optional(translation.map(|one| &one.bleu)),
         optional(translation.map(|one| &one.chrf)),
-        format!("{:.0}", mean.language_accuracy),
+        mean.language_accuracy.map_or("–".to_owned(), |share| format!("{share:.0}")),
         mean.loops.to_string(),
         mean.silent.to_string(),
     ]);

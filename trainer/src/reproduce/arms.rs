@@ -98,7 +98,9 @@ pub struct Tiny {
 /// When the folder cannot be written.
 pub fn write_recipes(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{}: cannot create", folder.display()))?;
-    RECIPES.iter().try_for_each(|(name, text)| output::write_whole(&folder.join(name), text.as_bytes()))
+    RECIPES
+        .iter()
+        .try_for_each(|(name, text)| output::write_whole(&folder.join(name), text.as_bytes()))
 }
 
 /// Writes `NAME.toml` into the folder of recipes: the recipe `base` with so many steps, and what
@@ -125,7 +127,7 @@ pub fn write_variant(
     table.insert("name".to_owned(), Value::from(name));
     if let Some(steps) = steps {
         let steps = i64::try_from(steps).context("so many steps")?;
-        table.insert("budget".to_owned(), Table::from_iter([("steps".to_owned(), steps)]).into());
+        table.insert("budget".to_owned(), Table::from_iter([("steps".to_owned(), Value::Integer(steps))]).into());
     }
     let mut set = |section: &str, key: &str, value: Value| {
         let section = table.entry(section).or_insert_with(|| Table::new().into());
@@ -204,8 +206,7 @@ mod tests {
         // Low-rank updates, translation in every stage, and stages: what the ablations take away.
         let lora = |recipe: &Recipe| recipe.stage.values().any(|stage| stage.train.lora.is_some());
         let early = |recipe: &Recipe| recipe.stage.values().all(|stage| stage.tasks.st > 0.0);
-        let found: Vec<_> =
-            arms.iter().map(|(_, r)| (lora(r), early(r), r.order.len())).collect();
+        let found: Vec<_> = arms.iter().map(|(_, r)| (lora(r), early(r), r.order.len())).collect();
         let (a, b, c1) = ((false, true, 2), (true, false, 4), (true, true, 4));
         assert_eq!(found, [a, b, c1, (false, true, 4), (false, true, 3)]);
         // Every arm trains the whole encoder, and none is trained on text.

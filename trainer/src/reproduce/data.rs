@@ -63,8 +63,8 @@ pub fn settle(sources: &[PathBuf], folder: &Path, quiet: bool) -> Result<Manifes
     for split in [Split::Train, Split::Dev, Split::Test] {
         let options =
             SetOptions { sources: manifests.speech.clone(), split, ..SetOptions::default() };
-        let set = SpeechSet::open(&options)
-            .with_context(|| format!("the split `{}`", split.name()))?;
+        let set =
+            SpeechSet::open(&options).with_context(|| format!("the split `{}`", split.name()))?;
         if set.clips().iter().all(|clip| clip.lang.is_none()) {
             bail!("no clips of the split `{}` with speech in them", split.name());
         }

@@ -87,9 +87,8 @@ fn optional(score: Option<&Interval>) -> String {
 }
 
 fn signed(score: Option<&Interval>) -> String {
-    let text = |score: &Interval| {
-        format!("{:+.1} ({:+.1} to {:+.1})", score.value, score.low, score.high)
-    };
+    let text =
+        |score: &Interval| format!("{:+.1} ({:+.1} to {:+.1})", score.value, score.low, score.high);
     score.map_or("–".to_owned(), text)
 }
 
@@ -127,11 +126,16 @@ fn reading(results: &Results) -> String {
             let sure = found.low > 0.0 || found.high < 0.0;
             let size = found.value.abs();
             match sure {
-                true => format!("{word} by {size:.1} {what}, more than the choice of clips explains"),
-                false => format!("within what the choice of clips explains ({size:.1} {what} {word})"),
+                true => {
+                    format!("{word} by {size:.1} {what}, more than the choice of clips explains")
+                }
+                false => {
+                    format!("within what the choice of clips explains ({size:.1} {what} {word})")
+                }
             }
         };
-        let errors = said(scores.error_rate_against_b.as_ref(), "points of errors", "better", "worse");
+        let errors =
+            said(scores.error_rate_against_b.as_ref(), "points of errors", "better", "worse");
         let bleu = said(scores.bleu_against_b.as_ref(), "BLEU", "worse", "better");
         let arm = scores.arm.title();
         text += &format!("- {arm} against B: transcripts {errors}; translations {bleu}.\n");

@@ -19,7 +19,7 @@ use crate::evaluate::{self, Row, Summary, Task};
 use crate::output;
 use crate::recipe::Recipe;
 use crate::report::{self, gradients};
-use crate::run_folder::RunFolder;
+use crate::run_folder::{self, RunFolder};
 use crate::speech::SpeechObjective;
 use crate::train;
 use crate::training_loop::{Outcome, stop_on_interrupt};
@@ -52,7 +52,11 @@ impl<'a> Session<'a> {
         if let Warm::Run(run) = &options.warm {
             let weights = run.join(TrainedModel::WEIGHTS);
             if !weights.is_file() {
-                bail!("--warm {0}: no finished run ({0} has no {1})", run.display(), TrainedModel::WEIGHTS);
+                bail!(
+                    "--warm {0}: no finished run ({0} has no {1})",
+                    run.display(),
+                    TrainedModel::WEIGHTS
+                );
             }
         }
         let settings = Settings::of(options)?;
@@ -156,7 +160,7 @@ impl<'a> Session<'a> {
             let first = self.options.seeds.first().copied().unwrap_or_default();
             for &arm in &self.options.arms {
                 let run = self.run(&format!("{}-{first}", arm.name()));
-                let recipe = report::recipe_of(&run)?;
+                let recipe = run_folder::recipe(&run)?;
                 let clips = self.options.gradients;
                 gradients::measure(&run, &recipe, clips, self.device, self.quiet)?;
                 if self.stopped() {
@@ -249,10 +253,7 @@ impl<'a> Session<'a> {
         let recipe = format!("recipes/arm-{}.toml", arm.name());
         vec![
             format!("partita-train train {recipe} --seed {seed} --out {run}{device}"),
-            format!(
-                "partita-train eval {run} {} --split test --task asr --task st{device}",
-                manifests.join(" ")
-            ),
+            format!("partita-train eval {run} {} --task asr,st{device}", manifests.join(" ")),
         ]
     }
 
@@ -264,7 +265,7 @@ impl<'a> Session<'a> {
             for seed in self.seeds_of(arm) {
                 let Some(scores) = self.scores(arm, seed)? else { continue };
                 let folder = self.run(&format!("{}-{seed}", arm.name()));
-                let recipe = report::recipe_of(&folder)?;
+                let recipe = run_folder::recipe(&folder)?;
                 let commands = self.commands(arm, seed);
                 runs.push(Run::read((arm, seed), &folder, recipe, scores, commands)?);
             }
@@ -284,8 +285,7 @@ impl<'a> Session<'a> {
         for run in &runs {
             let prefix = format!("{}-{}-", run.arm.name(), run.seed);
             matrices.push(report::draw_matrices(&self.folder, &prefix, &run.cosines)?);
-            let options =
-                report::Options { run: run.folder.clone(), out: None, gradients: None };
+            let options = report::Options { run: run.folder.clone(), out: None, gradients: None };
             report::report(&options, self.device, self.quiet)?;
         }
         let text = page::page(&runs, &results, (&charts, &matrices), complete);

@@ -204,9 +204,11 @@ fn write(path: &Path, metadata: &[(String, Value)], shapes: &Shapes) -> Result<(
 /// When a file cannot be written.
 pub fn write_corpus(folder: &Path) -> Result<()> {
     for (place, lang) in [(1, "de"), (2, "fr")] {
-        let inside = create(&folder.join("speech").join(lang))?;
+        let inside = folder.join("speech").join(lang);
+        create(&inside)?;
         let mut table =
-            "path\tlang\ttranscript\ttranslation_en\tspeaker\tsource\tlicence\tseconds\n".to_owned();
+            "path\tlang\ttranscript\ttranslation_en\tspeaker\tsource\tlicence\tseconds\n"
+                .to_owned();
         for sentence in 0..SENTENCES {
             let words = [sentence % 5, sentence / 5 % 5, sentence / 25].map(|word| WORDS.get(word));
             let words: Vec<_> = words.into_iter().flatten().collect();
@@ -227,7 +229,8 @@ pub fn write_corpus(folder: &Path) -> Result<()> {
         let path = inside.join("manifest.tsv");
         fs::write(&path, table).with_context(|| path.display().to_string())?;
     }
-    let inside = create(&folder.join("noise"))?;
+    let inside = folder.join("noise");
+    create(&inside)?;
     let mut table = "path\tkind\tsource\tlicence\tseconds\n".to_owned();
     for noise in 0..NOISES {
         let sample = |i: usize| ((i + noise) * 7919 % (1000 + noise)) as f32 / 5000.0 - 0.1;
@@ -241,9 +244,8 @@ pub fn write_corpus(folder: &Path) -> Result<()> {
     fs::write(&path, table).with_context(|| path.display().to_string())
 }
 
-fn create(folder: &Path) -> Result<&Path> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    Ok(folder)
+fn create(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())
 }
 
 fn tone(hertz: f32) -> impl Iterator<Item = f32> {

@@ -26,12 +26,20 @@ impl Files {
     /// # Errors
     /// When there is none.
     pub fn of(model: &Model) -> Result<Self> {
-        Ok(Self { encoder: find(&model.encoder)?, llm: find(&model.llm)? })
+        Self::named(&model.encoder, &model.llm)
+    }
+
+    /// Those of such names.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn named(encoder: &str, llm: &str) -> Result<Self> {
+        Ok(Self { encoder: find(encoder)?, llm: find(llm)? })
     }
 }
 
 /// A GGUF file, or the one of a model in the store; the largest, should there be several.
-fn find(name: &str) -> Result<PathBuf> {
+pub(crate) fn find(name: &str) -> Result<PathBuf> {
     let path = Path::new(name);
     if path.is_file() {
         return Ok(path.to_owned());

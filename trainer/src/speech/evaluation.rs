@@ -1,14 +1,15 @@
-//! How well a model does on development clips.
+//! How well a model does on development clips: losses, and what is written where the recipe's metric
+//! asks for it.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use partita_corpus::error_rate::{self, ErrorCounts};
-use partita_model::speech::{SpeechLlm, Task, Wish};
+use partita_model::speech::SpeechLlm;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::batch::{Kind, mel, speech_sequences};
+use super::written::written;
 use crate::data::Example;
 use crate::recipe::Metric;
 
@@ -48,29 +49,9 @@ pub fn evaluate(
     let count = tokens.max(1) as f64;
     values.insert("loss".to_owned(), sum / count);
     values.insert("accuracy".to_owned(), correct as f64 / count);
-    if matches!(metric, Metric::Wer | Metric::Cer) {
-        let rate =
-            |count: fn(&str, &str) -> ErrorCounts| error_rate_of(model, bins, examples, count);
-        values.insert("wer".to_owned(), rate(error_rate::words)?);
-        values.insert("cer".to_owned(), rate(error_rate::characters)?);
+    if matches!(metric, Metric::Wer | Metric::Cer | Metric::Bleu | Metric::Chrf) {
+        let translate = matches!(metric, Metric::Bleu | Metric::Chrf);
+        values.extend(written(model, bins, examples, kinds, translate)?);
     }
     Ok(values)
-}
-
-/// Errors of greedy transcripts over the references' length.
-fn error_rate_of(
-    model: &SpeechLlm,
-    bins: usize,
-    examples: &[Example],
-    count: fn(&str, &str) -> ErrorCounts,
-) -> Result<f64> {
-    let mut all = ErrorCounts::default();
-    for example in examples.iter().filter(|example| example.lang.is_some()) {
-        let (mel, frames) = mel(std::slice::from_ref(example), bins, model.device())?;
-        let (audio, _) = model.listen(&mel, &frames)?;
-        let wish = Wish::new(Task::Transcribe, example.seconds);
-        let answer = model.write(&model.begin(&audio)?, &wish)?;
-        all += count(&example.text, &answer.text);
-    }
-    Ok(all.rate().unwrap_or(0.0))
 }

@@ -20,6 +20,7 @@ use super::batch::{Kind, mel, speech_sequences, text_sequences};
 use super::data::Data;
 use super::evaluation::evaluate;
 use super::names::{lora_pattern, module_name, own_name};
+use super::written::drawn_target;
 use crate::data::sampler::Pick;
 use crate::data::{Example, Loader, Position as DataPosition, TextStream};
 use crate::objective::{Loss, Objective, Position};
@@ -62,10 +63,6 @@ impl SpeechObjective {
     /// # Errors
     /// When a base or manifest is missing or cannot be used, or the recipe does not fit the encoder.
     pub fn open(recipe: &Recipe, device: &Device) -> Result<Self> {
-        let metric = recipe.evaluation.metric;
-        if matches!(metric, Metric::Bleu | Metric::Chrf) {
-            bail!("evaluation.metric: speech models are not measured by {} yet", metric.name());
-        }
         let files = Files::of(&recipe.model)?;
         let (encoder, llm, bases) = open_bases(&files)?;
         recipe.check_encoder(bases.encoder.encoder_layers)?;
@@ -119,6 +116,14 @@ impl SpeechObjective {
             kinds: Vec::new(),
         };
         objective.dev = objective.development()?;
+        let metric = recipe.evaluation.metric;
+        let translated = |example: &Example| drawn_target(0, example).is_some();
+        if matches!(metric, Metric::Bleu | Metric::Chrf) && !objective.dev.iter().any(translated) {
+            bail!(
+                "evaluation.metric: {}, and no development clip has a translation",
+                metric.name()
+            );
+        }
         // Every parameter that any stage trains exists from the beginning.
         let patterns = objective.patterns_of_all_stages();
         objective.build(&patterns)?;
@@ -139,6 +144,15 @@ impl SpeechObjective {
     pub fn write_model(&self, folder: &Path) -> Result<()> {
         let alpha = (LowRank::ALPHA_KEY.to_owned(), self.recipe.lora.alpha.to_string());
         self.parameters.save(&folder.join(TrainedModel::WEIGHTS), &[alpha])?;
+        self.describe(folder)
+    }
+
+    /// Writes what the model is made of, which training does not change, into a folder: with it, a
+    /// run's checkpoints can be used while it goes on.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn describe(&self, folder: &Path) -> Result<()> {
         let clips = || self.data.train.clips().iter();
         let known = |codes: BTreeSet<&String>| -> Vec<Lang> {
             Lang::all().filter(|lang| codes.iter().any(|code| *code == lang.code())).collect()

@@ -117,10 +117,11 @@ fn cells_of<'a>(clips: &'a [Clip], kinds: &[Kind]) -> Vec<Cell<'a>> {
     }
     let fits = |kind: Kind, to: Option<&str>| (kind == Kind::Asr) == to.is_none();
     let cell = |kind: Kind| {
-        pairs
-            .iter()
-            .filter(move |(_, to)| fits(kind, *to))
-            .map(move |&(lang, to)| Cell { kind, lang, to })
+        pairs.iter().filter(move |(_, to)| fits(kind, *to)).map(move |&(lang, to)| Cell {
+            kind,
+            lang,
+            to,
+        })
     };
     kinds.iter().flat_map(|&kind| cell(kind)).collect()
 }
