@@ -12,12 +12,7 @@ pub fn render(summary: &Summary) -> String {
     let mut text = String::new();
     if let Some(about) = &summary.about {
         let manifests = about.manifests.join(", ");
-        text += &format!(
-            "{} ({}) on {manifests}, {}\n\n",
-            about.run,
-            about.weights,
-            about.split.name()
-        );
+        text += &format!("{} ({}) on {manifests}, {}\n\n", about.run, about.weights, about.split.name());
     }
     let joint = summary.mean.joint_error_rate.is_some();
     let mut header = vec!["language", "clips", "minutes", "error rate", "95 %", "language id"];

@@ -104,8 +104,7 @@ fn interval<T: Scored>(corpora: &[&Vec<T>]) -> Option<Interval> {
 
 fn difference<T: Scored>(first: &[&Vec<T>], second: &[&Vec<T>]) -> Option<Interval> {
     let sizes: Vec<usize> = first.iter().map(|corpus| corpus.len()).collect();
-    let (a, b) =
-        (|drawn: &[usize]| mean_of(first, drawn), |drawn: &[usize]| mean_of(second, drawn));
+    let (a, b) = (|drawn: &[usize]| mean_of(first, drawn), |drawn: &[usize]| mean_of(second, drawn));
     Bootstrap::default().difference(&sizes, a, b)
 }
 
@@ -219,8 +218,7 @@ pub fn compare(first: &[Row], second: &[Row]) -> Result<Comparison> {
     };
     let (first, second) = (sorted(first), sorted(second));
     let mut pairs = first.iter().zip(&second);
-    let other =
-        pairs.find(|(a, b)| key(a) != key(b) || a.reference != b.reference).map(|(a, _)| *a);
+    let other = pairs.find(|(a, b)| key(a) != key(b) || a.reference != b.reference).map(|(a, _)| *a);
     let longer = if first.len() > second.len() { &first } else { &second };
     let missing = longer.get(first.len().min(second.len())).copied();
     if let Some(row) = other.or(missing) {
