@@ -12,7 +12,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 static LETTERS: &[u8] = include_bytes!("font/DejaVuSans-Latin.ttf");
 const FONT: &str = "sans-serif";
 
-const SIZE: (u32, u32) = (960, 480);
+const SIZE: (u32, u32) = (1040, 480);
 
 /// Colours that people of any colour vision tell apart (Okabe and Ito).
 const COLOURS: [RGBColor; 8] = [
@@ -97,10 +97,13 @@ impl Chart {
         }
         let (low, high) = self.height();
         let right = self.values().map(|(x, _)| x).fold(1.0, f64::max);
+        let longest = self.curves.iter().map(|curve| curve.name.chars().count()).max();
+        let legend = 48 + 8 * longest.unwrap_or(0).min(40) as i32;
         image(SIZE, |area| {
             let mut plot = ChartBuilder::on(area)
                 .caption(&self.title, (FONT, 20))
                 .margin(12)
+                .margin_right(legend)
                 .x_label_area_size(42)
                 .y_label_area_size(66)
                 .build_cartesian_2d(0.0..right, low..high)?;
@@ -128,22 +131,23 @@ impl Chart {
                     EmptyElement::at((*begin, high)) + Text::new(name.clone(), (5, 3), font);
                 plot.draw_series([label])?;
             }
-            for (curve, colour) in self.curves.iter().zip(COLOURS.into_iter().cycle()) {
+            let palette = || self.curves.iter().zip(COLOURS.into_iter().cycle());
+            for (curve, colour) in palette() {
                 let points: Vec<(f64, f64)> =
                     self.drawable(curve).map(|(x, y)| (x, y.clamp(low, high))).collect();
                 let dots = if curve.dots { points.clone() } else { Vec::new() };
-                let line = LineSeries::new(points, colour.stroke_width(2));
-                plot.draw_series(line)?.label(&curve.name).legend(move |(x, y)| {
-                    PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2))
-                });
+                plot.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
                 plot.draw_series(dots.into_iter().map(|at| Circle::new(at, 3, colour.filled())))?;
             }
-            plot.configure_series_labels()
-                .position(SeriesLabelPosition::MiddleRight)
-                .background_style(WHITE.mix(0.85))
-                .border_style(BLACK.mix(0.25))
-                .label_font((FONT, 15))
-                .draw()?;
+            // The legend stands beside the plot, where it hides nothing.
+            for (row, (curve, colour)) in (0..).zip(palette()) {
+                let (x, y) = (SIZE.0 as i32 - legend + 8, 60 + 24 * row);
+                let stroke = colour.stroke_width(2);
+                area.draw(&PathElement::new([(x, y), (x + 20, y)], stroke))?;
+                let font = TextStyle::from((FONT, 15).into_font());
+                let font = font.pos(Pos::new(HPos::Left, VPos::Center));
+                area.draw(&Text::new(curve.name.as_str(), (x + 28, y), font))?;
+            }
             Ok(())
         })
     }

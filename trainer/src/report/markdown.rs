@@ -26,6 +26,15 @@ fn cell(text: &str) -> String {
     safe
 }
 
+/// A length of time in hours, in words.
+pub fn time(hours: f64) -> String {
+    match hours {
+        short if short < 1.0 / 60.0 => format!("{:.0} s", 3600.0 * short),
+        middle if middle < 1.0 => format!("{:.1} min", 60.0 * middle),
+        long => format!("{long:.2} h"),
+    }
+}
+
 /// An image beside the page, with what it shows in words.
 pub fn image(words: &str, file: &str) -> String {
     format!("![{words}]({file})\n\n")
@@ -40,5 +49,6 @@ mod tests {
         let rows = [vec!["de".to_owned(), "a|b\n<i>c".to_owned()]];
         let expected = "| lang | text |\n| --- | ---: |\n| de | a\\|b \\<i\\>c |\n\n";
         assert_eq!(table(&["lang", "text"], &rows, 1), expected);
+        assert_eq!([0.01, 0.5, 90.0].map(time), ["36 s", "30.0 min", "90.00 h"]);
     }
 }

@@ -4,13 +4,16 @@ use anyhow::Result;
 use partita_corpus::manifest::{NO_LANGUAGE, Split};
 
 use super::gradients::{StageCosines, mean};
-use super::history::{History, StageSpan};
-use super::markdown::{image, table};
+use super::history::{History, Jump, StageSpan};
+use super::markdown::{image, table, time};
 use super::scores;
 use crate::data::{SetOptions, SpeechSet};
 use crate::evaluate::{Row, Summary};
 use crate::recipe::Recipe;
 use crate::stages::Reason;
+
+/// Least rise of accuracy that is worth a sentence.
+const LEAST_JUMP: f64 = 0.02;
 
 /// What is known of a run.
 pub struct Facts<'a> {
@@ -38,7 +41,8 @@ impl Facts<'_> {
         text += "## Stages\n\n";
         text += &self.stages();
         text += "## Curves\n\n";
-        if let Some(jump) = self.history.jump() {
+        let rose = |jump: &Jump| jump.accuracy.1 - jump.accuracy.0 >= LEAST_JUMP;
+        if let Some(jump) = self.history.jump().filter(rose) {
             let (before, after) = (100.0 * jump.accuracy.0, 100.0 * jump.accuracy.1);
             text += &format!(
                 "The accuracy of transcripts on development data rose most between steps {} and \
@@ -80,8 +84,8 @@ impl Facts<'_> {
             row("begins from", start),
             row("seed", recipe.seed.to_string()),
             row("steps", steps.to_string()),
-            row("hours of training", format!("{:.2}", totals.hours)),
-            row("hours of audio heard", format!("{:.2}", totals.audio_hours)),
+            row("training", time(totals.hours)),
+            row("audio heard", time(totals.audio_hours)),
             row("hours of audio an hour", format!("{:.1}", totals.audio_hours / hours)),
             row("target tokens a second", format!("{:.0}", totals.tokens as f64 / hours / 3600.0)),
             row("waiting for data", format!("{:.1} % of the time", 100.0 * totals.waiting)),
@@ -156,12 +160,12 @@ fn data(recipe: &Recipe) -> Result<String> {
         let mut row = vec![name.to_owned()];
         for split in [Split::Train, Split::Dev, Split::Test] {
             let taken = of(lang, split).copied().unwrap_or_default();
-            row.extend([taken.clips.to_string(), format!("{:.2}", taken.hours)]);
+            row.extend([taken.clips.to_string(), time(taken.hours)]);
         }
         row
     };
     let rows: Vec<_> = langs.iter().map(row).collect();
-    let header = ["language", "train", "hours", "dev", "hours", "test", "hours"];
+    let header = ["language", "train", "", "dev", "", "test", ""];
     Ok(table(&header, &rows, 1))
 }
 

@@ -127,7 +127,10 @@ pub fn write_variant(
     table.insert("name".to_owned(), Value::from(name));
     if let Some(steps) = steps {
         let steps = i64::try_from(steps).context("so many steps")?;
-        table.insert("budget".to_owned(), Table::from_iter([("steps".to_owned(), Value::Integer(steps))]).into());
+        table.insert(
+            "budget".to_owned(),
+            Table::from_iter([("steps".to_owned(), Value::Integer(steps))]).into(),
+        );
     }
     let mut set = |section: &str, key: &str, value: Value| {
         let section = table.entry(section).or_insert_with(|| Table::new().into());

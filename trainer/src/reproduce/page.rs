@@ -7,7 +7,7 @@ use super::compare::ArmScores;
 use super::emergence::RULE;
 use super::results::{Results, Run};
 use crate::report::chart::{Chart, Curve};
-use crate::report::markdown::{image, table};
+use crate::report::markdown::{image, table, time};
 use crate::report::page::gradients;
 use crate::report::scores;
 
@@ -141,7 +141,9 @@ fn reading(results: &Results) -> String {
         text += &format!("- {arm} against B: transcripts {errors}; translations {bleu}.\n");
     }
     let seeds = results.arms.iter().map(|scores| scores.seeds.len()).min().unwrap_or(0);
-    text += &format!("\nIntervals do not hold what other seeds would give; there are {seeds}.\n\n");
+    text += &format!(
+        "\nIntervals do not hold what other seeds would give (seeds of an arm: {seeds}).\n\n"
+    );
     let missed = results.runs.iter().filter(|run| !run.emergence.emerged);
     let missed: Vec<String> =
         missed.map(|run| format!("{}, seed {}", run.arm.title(), run.seed)).collect();
@@ -165,8 +167,8 @@ fn runs_table(runs: &[Run]) -> String {
         vec![
             run.name(),
             run.history.steps.len().to_string(),
-            format!("{:.2}", totals.hours),
-            format!("{:.2}", totals.audio_hours),
+            time(totals.hours),
+            time(totals.audio_hours),
             number(run.error_rate()),
             number(run.bleu()),
             number(emergence.first_accuracy),
@@ -181,8 +183,8 @@ fn runs_table(runs: &[Run]) -> String {
     let header = [
         "run",
         "steps",
-        "hours",
-        "hours of audio",
+        "training",
+        "audio heard",
         "errors, %",
         "BLEU",
         "first accuracy, %",
