@@ -120,6 +120,9 @@ struct Reproduce {
     /// Corpora, a folder with speech.jsonl, or manifests of clips.
     #[arg(long, num_args = 1.., value_name = "PATH")]
     data: Vec<PathBuf>,
+    /// Languages of the clips [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "LANG")]
+    languages: Vec<String>,
     /// The comparison's folder [default: one where runs are]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -316,6 +319,7 @@ fn run_reproduce(command: Reproduce) -> Result<ExitCode> {
     let device = device(&command.running)?;
     let options = reproduce::Options {
         data: command.data,
+        languages: command.languages,
         out: command.out,
         seeds: command.seeds,
         arms: command.arms,

@@ -230,7 +230,8 @@ fn what_cannot_work_is_one_line_and_leaves_nothing() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let out = path("out");
     let part = |arguments: &[&str]| {
-        let error = fails(&[&["reproduce", "part", "--out", &out][..], arguments].concat());
+        let error =
+            fails(&[&["reproduce", "part", "--quiet", "--out", &out][..], arguments].concat());
         assert!(!Path::new(&out).join("runs").exists());
         error
     };

@@ -224,7 +224,9 @@ fn hear(
         to,
         reference: reference.to_owned(),
         hypothesis: said.text,
-        transcript: said.transcript.map(|hypothesis| Transcript { reference: clip.text.clone(), hypothesis }),
+        transcript: said
+            .transcript
+            .map(|hypothesis| Transcript { reference: clip.text.clone(), hypothesis }),
         heard: said.heard,
         seconds: samples.len() as f64 / f64::from(SAMPLE_RATE),
         decode_seconds: said.seconds,

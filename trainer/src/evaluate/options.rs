@@ -137,7 +137,8 @@ impl Options {
     /// The name of the files that are written: the manifests and the split, and how if not as
     /// usual.
     pub fn name(&self) -> String {
-        let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem =
+            |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut name = self.manifests.iter().map(stem).collect::<Vec<_>>().join("+");
         name += &format!("-{}", self.split.name());
         match self.weights {

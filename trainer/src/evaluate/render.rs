@@ -3,6 +3,7 @@
 use partita_corpus::bootstrap::Interval;
 use partita_corpus::error_rate::Unit;
 
+use super::Precision;
 use super::scores::{LanguageScores, Summary};
 use crate::output::table;
 
@@ -11,8 +12,13 @@ use crate::output::table;
 pub fn render(summary: &Summary) -> String {
     let mut text = String::new();
     if let Some(about) = &summary.about {
-        let manifests = about.manifests.join(", ");
-        text += &format!("{} ({}) on {manifests}, {}\n\n", about.run, about.weights, about.split.name());
+        let (run, weights, device) = (&about.run, &about.weights, &about.device);
+        let (manifests, split) = (about.manifests.join(", "), about.split.name());
+        let held = match about.precision {
+            Precision::Float => "floats",
+            Precision::Engine => "as the engine holds them",
+        };
+        text += &format!("{run} ({weights}, {held}, {device}) on {manifests}, {split}\n\n");
     }
     let joint = summary.mean.joint_error_rate.is_some();
     let mut header = vec!["language", "clips", "minutes", "error rate", "95 %", "language id"];

@@ -157,11 +157,13 @@ impl Subject {
                 for (task, to) in asked {
                     let asked_at = Instant::now();
                     let (translate, beam) = (to.clone(), self.beam);
-                    let request = Request { translate, beam, timestamps: false, ..Request::default() };
+                    let request =
+                        Request { translate, beam, timestamps: false, ..Request::default() };
                     let found = whisper.transcribe(samples, &request)?;
                     let seconds = asked_at.elapsed().as_secs_f64();
                     let (mut text, mut transcript) = (joined(&found.text), None);
-                    let heard = if text.is_empty() { NO_LANGUAGE.to_owned() } else { found.language };
+                    let heard =
+                        if text.is_empty() { NO_LANGUAGE.to_owned() } else { found.language };
                     if let Some(translation) = &found.translation {
                         transcript = (*task == Task::St).then_some(text);
                         text = joined(translation);

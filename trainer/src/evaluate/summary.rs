@@ -23,7 +23,8 @@ type Direction<'a> = (Task, &'a str, &'a str);
 struct Counts<'a> {
     /// Errors of transcripts, by language.
     errors: BTreeMap<&'a str, Vec<ErrorCounts>>,
-    /// Errors of the transcripts before translations, by language.
+    /// Errors of the transcripts before translations, by language: of a clip that is translated
+    /// into several languages, all together.
     joint: BTreeMap<&'a str, Vec<ErrorCounts>>,
     bleu: BTreeMap<Direction<'a>, Vec<BleuCounts>>,
     chrf: BTreeMap<Direction<'a>, Vec<ChrfCounts>>,
@@ -33,12 +34,13 @@ impl<'a> Counts<'a> {
     /// Of rows with speech in them.
     fn of(rows: impl Iterator<Item = &'a Row>) -> Self {
         let mut counts = Self::default();
+        let mut joint: BTreeMap<(&str, &str), ErrorCounts> = BTreeMap::new();
         for row in rows {
             let lang = row.lang.as_str();
             let errors = |said: &str, written: &str| Unit::of(lang).count(lang, said, written);
             if let Some(text) = row.transcript.as_ref().filter(|text| !text.reference.is_empty()) {
-                let found = errors(&text.reference, &text.hypothesis);
-                counts.joint.entry(lang).or_default().push(found);
+                let sum = joint.entry((lang, row.id.as_str())).or_default();
+                *sum += errors(&text.reference, &text.hypothesis);
             }
             let Some(to) = &row.to else {
                 let found = errors(&row.reference, &row.hypothesis);
@@ -52,6 +54,9 @@ impl<'a> Counts<'a> {
             let chrf = ChrfCounts::of(said, written);
             counts.chrf.entry(direction).or_default().push(chrf);
         }
+        for ((lang, _), errors) in joint {
+            counts.joint.entry(lang).or_default().push(errors);
+        }
         counts
     }
 
@@ -61,8 +66,9 @@ impl<'a> Counts<'a> {
     }
 }
 
-/// The scores of one set of rows, or of two, sentence by sentence.
+/// Counts that add up and have a score.
 trait Scored: Copy + Sum + Sync {
+    /// In percent; NaN where there is nothing to score.
     fn scored(self) -> f64;
 }
 
@@ -84,17 +90,21 @@ impl Scored for ChrfCounts {
     }
 }
 
-/// The mean score of several corpora.
+/// The mean score of several corpora, of those that have one.
 fn mean_of<T: Scored>(corpora: &[&Vec<T>], drawn: &[usize]) -> f64 {
-    let (mut begin, mut sum) = (0, 0.0);
+    let (mut begin, mut sum, mut count) = (0, 0.0, 0.0);
     for corpus in corpora {
         let end = begin + corpus.len();
         let own = drawn.get(begin..end).unwrap_or_default();
         let counts: T = own.iter().filter_map(|&at| corpus.get(at - begin)).copied().sum();
-        sum += counts.scored();
+        let score = counts.scored();
+        if score.is_finite() {
+            sum += score;
+            count += 1.0;
+        }
         begin = end;
     }
-    sum / corpora.len() as f64
+    sum / count
 }
 
 fn interval<T: Scored>(corpora: &[&Vec<T>]) -> Option<Interval> {
@@ -104,7 +114,8 @@ fn interval<T: Scored>(corpora: &[&Vec<T>]) -> Option<Interval> {
 
 fn difference<T: Scored>(first: &[&Vec<T>], second: &[&Vec<T>]) -> Option<Interval> {
     let sizes: Vec<usize> = first.iter().map(|corpus| corpus.len()).collect();
-    let (a, b) = (|drawn: &[usize]| mean_of(first, drawn), |drawn: &[usize]| mean_of(second, drawn));
+    let (a, b) =
+        (|drawn: &[usize]| mean_of(first, drawn), |drawn: &[usize]| mean_of(second, drawn));
     Bootstrap::default().difference(&sizes, a, b)
 }
 
@@ -218,7 +229,8 @@ pub fn compare(first: &[Row], second: &[Row]) -> Result<Comparison> {
     };
     let (first, second) = (sorted(first), sorted(second));
     let mut pairs = first.iter().zip(&second);
-    let other = pairs.find(|(a, b)| key(a) != key(b) || a.reference != b.reference).map(|(a, _)| *a);
+    let other =
+        pairs.find(|(a, b)| key(a) != key(b) || a.reference != b.reference).map(|(a, _)| *a);
     let longer = if first.len() > second.len() { &first } else { &second };
     let missing = longer.get(first.len().min(second.len())).copied();
     if let Some(row) = other.or(missing) {
@@ -226,9 +238,8 @@ pub fn compare(first: &[Row], second: &[Row]) -> Result<Comparison> {
     }
     let (a, b) = (Counts::of(first.into_iter()), Counts::of(second.into_iter()));
     let translations = a.tasks().into_iter().filter_map(|task| {
-        let bleu = |side: &'_ Counts| all(&side.bleu, |(found, ..)| *found == task).len();
-        let directions = bleu(&a);
         let of = |(found, ..): &Direction| *found == task;
+        let directions = all(&a.bleu, of).len();
         Some(MeanTranslation {
             task,
             directions,

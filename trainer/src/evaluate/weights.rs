@@ -48,7 +48,9 @@ pub(super) fn choose(run: &Path, wanted: Weights) -> Result<Chosen> {
     let steps = |checkpoints: &[Checkpoint]| {
         let steps: Vec<String> = checkpoints.iter().map(|c| step(c).to_string()).collect();
         match steps.split_last() {
-            Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+            Some((last, others)) if !others.is_empty() => {
+                format!("{} and {last}", others.join(", "))
+            }
             _ => steps.concat(),
         }
     };

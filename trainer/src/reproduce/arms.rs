@@ -79,6 +79,8 @@ pub struct Common {
     pub tiny: Option<Tiny>,
     /// Manifests of clips.
     pub speech: Vec<PathBuf>,
+    /// Languages; empty for all.
+    pub languages: Vec<String>,
     /// The model that every arm begins from.
     pub start: Option<PathBuf>,
 }
@@ -140,6 +142,9 @@ pub fn write_variant(
     };
     let speech = common.speech.iter().map(|path| text(path)).collect::<Result<Vec<_>>>()?;
     set("data", "speech", Value::Array(speech));
+    if !common.languages.is_empty() {
+        set("data", "languages", Value::from(common.languages.clone()));
+    }
     if let Some(start) = &common.start {
         set("model", "start", text(start)?);
     }
@@ -177,6 +182,7 @@ pub fn expect_comparable(arms: &[(Arm, Recipe)]) -> Result<()> {
             ("augmentation", recipe.augmentation == reference.augmentation),
             ("batch", recipe.batch == reference.batch),
             ("optimizer", recipe.optimizer == reference.optimizer),
+            ("schedule", recipe.schedule == reference.schedule),
             ("evaluation", recipe.evaluation == reference.evaluation),
         ];
         if let Some((what, _)) = same.iter().find(|(_, same)| !same) {
@@ -235,12 +241,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tiny = Tiny { encoder: "/e \"1\".gguf".into(), llm: "/l.gguf".into() };
         let start = Some("/runs/warm".into());
-        let common = Common { tiny: Some(tiny), speech: vec!["/s.jsonl".into()], start };
+        let (speech, languages) = (vec!["/s.jsonl".into()], vec!["de".to_owned()]);
+        let common = Common { tiny: Some(tiny), speech, languages, start };
         for (_, recipe) in recipes(folder.path(), &common) {
             assert_eq!(recipe.model.encoder, "/e \"1\".gguf");
             assert_eq!((recipe.model.start.as_str(), recipe.batch.accumulate), ("/runs/warm", 1));
             assert_eq!(recipe.data.speech, ["/s.jsonl"]);
-            assert_eq!(recipe.data.longest, 5.0);
+            assert_eq!(
+                (recipe.data.longest, recipe.data.languages.as_slice()),
+                (5.0, &["de".to_owned()][..])
+            );
         }
     }
 }

@@ -25,11 +25,8 @@ pub struct Manifests {
 /// leaks, or without anything to test on, would be for nothing.
 ///
 /// # Errors
-/// When there are no data, they cannot be read, something is in two splits, or a split is empty.
+/// When the data cannot be read, something is in two splits, or a split is empty.
 pub fn settle(sources: &[PathBuf], folder: &Path, quiet: bool) -> Result<Manifests> {
-    if sources.is_empty() {
-        bail!("no data: name a folder of corpora, or manifests, with --data; or try --tiny");
-    }
     let is_manifest = |path: &PathBuf| path.extension().is_some_and(|ext| ext == "jsonl");
     let manifests = match sources {
         _ if sources.iter().all(is_manifest) => {

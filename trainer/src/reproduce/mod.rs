@@ -10,8 +10,8 @@
 //! report.md           the page, its images beside it; results.json: the same in numbers
 //! ```
 //!
-//! All of it goes on where it was stopped: runs from their checkpoints, evaluations clip lists from
-//! their beginning.
+//! All of it goes on where it was stopped: runs from their checkpoints, an evaluation from its
+//! beginning.
 
 pub mod arms;
 pub mod compare;
@@ -40,6 +40,8 @@ pub use settings::Warm;
 pub struct Options {
     /// Corpora, a folder of manifests, or manifests of clips.
     pub data: Vec<PathBuf>,
+    /// Languages, without regions; empty for all.
+    pub languages: Vec<String>,
     /// The comparison's folder; one among the runs when absent.
     pub out: Option<PathBuf>,
     /// Seeds, each an own run of every arm.

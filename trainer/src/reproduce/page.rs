@@ -4,7 +4,7 @@ use partita_corpus::bootstrap::Interval;
 
 use super::arms::Arm;
 use super::compare::ArmScores;
-use super::emergence::RULE;
+use super::emergence::rule;
 use super::results::{Results, Run};
 use crate::report::chart::{Chart, Curve};
 use crate::report::markdown::{image, table, time};
@@ -34,7 +34,7 @@ pub fn page(
     text += &reading(results);
     text += "## Runs\n\n";
     text += &runs_table(runs);
-    text += &format!("{RULE}\n\n");
+    text += &format!("{}\n\n", rule());
     text += "## Curves\n\n";
     charts.iter().for_each(|(words, file)| text += &image(words, file));
     text += "## Commands\n\nIn this folder:\n\n```\n";

@@ -59,15 +59,14 @@ impl<'a> Session<'a> {
                 );
             }
         }
+        if options.data.is_empty() && !options.tiny {
+            bail!("no data: name a folder of corpora, or manifests, with --data; or try --tiny");
+        }
         let settings = Settings::of(options)?;
         let mut sources = options.data.clone();
-        if sources.is_empty() && !options.tiny {
-            // Nothing is written for a command that cannot work.
-            data::settle(&sources, folder, quiet)?;
-        }
         settings.keep(folder)?;
         let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
-        let mut common = Common::default();
+        let mut common = Common { languages: options.languages.clone(), ..Common::default() };
         if options.tiny {
             let (tiny, corpus) = data::tiny(&folder.join("tiny"))?;
             common.tiny = Some(tiny);

@@ -36,6 +36,7 @@ impl FromStr for Warm {
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     data: Vec<PathBuf>,
+    languages: Vec<String>,
     steps: Option<u64>,
     warm: Warm,
     tiny: bool,
@@ -55,7 +56,8 @@ impl Settings {
             steps => steps.clone(),
         };
         let data = options.data.iter().map(whole).collect::<Result<_>>()?;
-        Ok(Self { data, steps: options.steps, warm, tiny: options.tiny })
+        let languages = options.languages.clone();
+        Ok(Self { data, languages, steps: options.steps, warm, tiny: options.tiny })
     }
 
     /// Keeps them in the comparison's folder, or makes sure that they are those kept there.
@@ -74,6 +76,7 @@ impl Settings {
         let kept: Self = serde_json::from_slice(&text).with_context(named)?;
         let same = [
             ("--data", kept.data == self.data),
+            ("--languages", kept.languages == self.languages),
             ("--steps", kept.steps == self.steps),
             ("--warm", kept.warm == self.warm),
             ("--tiny", kept.tiny == self.tiny),
@@ -95,8 +98,13 @@ mod tests {
     #[test]
     fn a_comparison_goes_on_with_the_same_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let settings =
-            Settings { data: Vec::new(), steps: Some(5), warm: Warm::Steps(None), tiny: true };
+        let settings = Settings {
+            data: Vec::new(),
+            languages: Vec::new(),
+            steps: Some(5),
+            warm: Warm::Steps(None),
+            tiny: true,
+        };
         settings.keep(folder.path()).unwrap();
         settings.keep(folder.path()).unwrap();
         for (other, option) in [
@@ -104,6 +112,7 @@ mod tests {
             (Settings { warm: "900".parse().unwrap(), ..settings.clone() }, "--warm"),
             (Settings { warm: "runs/warm".parse().unwrap(), ..settings.clone() }, "--warm"),
             (Settings { tiny: false, ..settings.clone() }, "--tiny"),
+            (Settings { languages: vec!["de".into()], ..settings.clone() }, "--languages"),
         ] {
             let error = other.keep(folder.path()).unwrap_err().to_string();
             assert!(error.contains(&format!("another {option};")), "{error}");

@@ -184,7 +184,7 @@ fn write(path: &Path, metadata: &[(String, Value)], shapes: &Shapes) -> Result<(
     let mut tensors = Vec::new();
     for (name, shape) in shapes {
         let init = match &shape[..] {
-            [_, _] if name.starts_with("token_embd") => Init::Normal(0.1),
+            [_, _] if name.starts_with("token_embd") => Init::Normal(0.5),
             [_, inputs] => Init::fan_in(*inputs),
             [_, inputs, kernel] => Init::fan_in(inputs * kernel),
             _ if name.ends_with("bias") => Init::Constant(0.0),
