@@ -4,7 +4,7 @@ use partita_corpus::bootstrap::Interval;
 use partita_corpus::error_rate::Unit;
 
 use super::Precision;
-use super::scores::{LanguageScores, Summary};
+use super::scores::{LanguageScores, NoiseScores, Summary};
 use crate::output::table;
 
 /// The tables of a summary: what was heard by language, what was translated by direction, and what
@@ -45,10 +45,10 @@ pub fn render(summary: &Summary) -> String {
         text += &translations(summary);
     }
     if let Some(noise) = &summary.noise {
-        let (written, answers, characters) = (noise.written, noise.answers, noise.characters);
+        let NoiseScores { clips, answers, written, characters } = noise;
         text += &format!(
-            "\nwithout speech: {} clips; text in {written} of {answers} answers, {characters} characters\n",
-            noise.clips
+            "\nclips without speech: {clips}; with text: {written} of {answers} answers; \
+             characters: {characters}\n"
         );
     }
     text

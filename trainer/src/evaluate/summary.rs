@@ -253,3 +253,94 @@ pub fn compare(first: &[Row], second: &[Row]) -> Result<Comparison> {
         translations: translations.collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::Transcript;
+
+    fn row(id: &str, lang: &str, reference: &str, hypothesis: &str) -> Row {
+        Row {
+            id: id.to_owned(),
+            lang: lang.to_owned(),
+            task: Task::Asr,
+            to: None,
+            reference: reference.to_owned(),
+            hypothesis: hypothesis.to_owned(),
+            transcript: None,
+            heard: lang.to_owned(),
+            seconds: 2.0,
+            decode_seconds: 0.5,
+            looped: false,
+        }
+    }
+
+    fn translated(id: &str, lang: &str, to: &str, reference: &str, hypothesis: &str) -> Row {
+        let (said, heard) = ("gut so", "gut wo");
+        let transcript = Transcript { reference: said.to_owned(), hypothesis: heard.to_owned() };
+        Row {
+            task: Task::St,
+            to: Some(to.to_owned()),
+            transcript: Some(transcript),
+            ..row(id, lang, reference, hypothesis)
+        }
+    }
+
+    #[test]
+    fn each_language_counts_the_same_and_in_its_own_unit() {
+        let mut rows = vec![
+            row("a", "de", "Guten Tag, Welt.", "guten tag welt"),
+            row("b", "de", "Das ist gut", "das war gut"),
+            row("c", "zh", "你好，世界", "你好视界"),
+            translated("a", "de", "ja", "猫だ。", "猫だ。"),
+            translated("a", "de", "zh", "这是一只黑色的猫。", "这是一只黑色的狗。"),
+            Row { heard: "none".to_owned(), ..row("d", "zh", "再见", "") },
+            row("n", "none", "", "thank you"),
+            Row { heard: "none".to_owned(), ..row("m", "none", "", "") },
+        ];
+        rows[1].looped = true;
+        let found = summarize(&rows);
+        let [de, zh] = &found.languages[..] else { panic!("{found:?}") };
+        let rate = |found: Option<Interval>| found.map(|found| found.value);
+        assert_eq!((de.unit, zh.unit), (Unit::Words, Unit::Characters));
+        assert_eq!(rate(de.error_rate), Some(100.0 * (1.0 / 6.0)));
+        // Of six characters, one is another and two are missing.
+        assert_eq!(rate(zh.error_rate), Some(50.0));
+        assert_eq!(rate(found.mean.error_rate), Some((100.0 * (1.0 / 6.0) + 50.0) / 2.0));
+        // The transcripts of one clip's two translations are one sample: no spread.
+        let joint = found.mean.joint_error_rate;
+        assert_eq!(joint, Some(Interval { value: 50.0, low: 50.0, high: 50.0 }));
+        assert_eq!((de.clips, de.answers, de.loops, zh.silent), (2, 4, 1, 1));
+        assert_eq!((de.language_accuracy, zh.language_accuracy), (100.0, 50.0));
+        let tokens: Vec<&str> =
+            de.translations.iter().map(|found| found.signature.as_str()).collect();
+        let signature = |name| format!("nrefs:1|case:mixed|eff:no|tok:{name}|smooth:exp");
+        assert_eq!(tokens, [signature("char"), signature("zh")]);
+        let [mean] = &found.mean.translations[..] else { panic!("{found:?}") };
+        // Three characters have no run of four: no BLEU, as in sacreBLEU.
+        let scores: Vec<f64> = de.translations.iter().map(|found| found.bleu.value).collect();
+        assert!(scores[0] == 0.0 && scores[1] > 50.0, "{scores:?}");
+        assert_eq!((mean.directions, mean.bleu.value), (2, scores[1] / 2.0));
+        let noise = NoiseScores { clips: 2, answers: 2, written: 1, characters: 9 };
+        assert_eq!((found.noise, found.real_time_factor), (Some(noise), 0.25));
+        assert_eq!(summarize(&[]).mean, Mean::default());
+
+        // Nothing but style was said: that language has no rate, the others keep theirs.
+        rows.push(row("e", "fr", "…", "oui"));
+        assert_eq!(summarize(&rows).mean.error_rate, found.mean.error_rate);
+    }
+
+    #[test]
+    fn comparisons_are_of_the_same_clips_in_any_order() {
+        let first = [row("a", "de", "eins zwei", "eins zwei"), row("b", "de", "drei", "vier")];
+        let second = [row("b", "de", "drei", "drei"), row("a", "de", "eins zwei", "eins zwei")];
+        let found = compare(&first, &second).unwrap().error_rate.unwrap();
+        assert_eq!(found.value, 100.0 * (1.0 / 3.0));
+        assert!(found.low == 0.0 && found.high == 100.0, "{found:?}");
+        for other in [&second[..1], &[][..], &[row("a", "de", "x", ""), row("b", "de", "drei", "")]]
+        {
+            let refused = compare(&first, other).unwrap_err().to_string();
+            assert!(refused.ends_with("is not in both"), "{refused}");
+        }
+    }
+}
