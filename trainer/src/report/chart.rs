@@ -35,6 +35,10 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
     /// Whether each point gets a dot.
     pub dots: bool,
+    /// The number of its colour, for curves that belong together; its own when absent.
+    pub colour: Option<usize>,
+    /// Whether it is paler than others of its colour.
+    pub pale: bool,
 }
 
 /// Curves over steps.
@@ -131,7 +135,13 @@ impl Chart {
                     EmptyElement::at((*begin, high)) + Text::new(name.clone(), (5, 3), font);
                 plot.draw_series([label])?;
             }
-            let palette = || self.curves.iter().zip(COLOURS.into_iter().cycle());
+            let palette = || {
+                self.curves.iter().enumerate().filter_map(|(place, curve)| {
+                    let number = curve.colour.unwrap_or(place) % COLOURS.len();
+                    let colour = COLOURS.get(number)?;
+                    Some((curve, colour.mix(if curve.pale { 0.5 } else { 1.0 })))
+                })
+            };
             for (curve, colour) in palette() {
                 let points: Vec<(f64, f64)> =
                     self.drawable(curve).map(|(x, y)| (x, y.clamp(low, high))).collect();
@@ -250,6 +260,7 @@ mod tests {
             name: name.to_owned(),
             points: points.to_vec(),
             dots: true,
+            ..Curve::default()
         };
         let mut chart = Chart {
             title: "Loss".to_owned(),

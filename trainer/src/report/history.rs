@@ -144,6 +144,7 @@ impl History {
             name: name.to_owned(),
             points,
             dots: false,
+            ..Curve::default()
         };
         Chart {
             title: "Learning rates".to_owned(),
@@ -211,11 +212,13 @@ impl History {
             name: format!("{task}, training"),
             points: means(&points),
             dots: false,
+            ..Curve::default()
         });
         let measured = measured.into_iter().map(|(task, points)| Curve {
             name: format!("{task}, development"),
             points,
             dots: true,
+            ..Curve::default()
         });
         Chart {
             title: title.to_owned(),

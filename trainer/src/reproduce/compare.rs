@@ -164,7 +164,7 @@ mod tests {
 
     /// Ten clips in German and one in French; every `wrong`th German word is wrong.
     fn answers(arm: Arm, seed: u64, wrong: usize) -> Answers {
-        let text = |id: usize| if id % wrong == 0 { "eins vier" } else { "eins zwei" };
+        let text = |id: usize| if id.is_multiple_of(wrong) { "eins vier" } else { "eins zwei" };
         let mut rows: Vec<Row> =
             (0..10).map(|id| row(id, "de", None, "eins zwei", text(id))).collect();
         rows.push(row(0, "fr", None, "un deux", "un deux"));

@@ -63,6 +63,8 @@ pub fn charts(runs: &[Run]) -> [(&'static str, Chart); 2] {
                 name: run.name(),
                 points: points.map(|(step, value)| (step, value * scale)).collect(),
                 dots: true,
+                colour: Some(run.arm as usize),
+                pale: runs.iter().any(|other| other.arm == run.arm && other.seed < run.seed),
             }
         };
         runs.iter().map(curve).collect()
@@ -125,13 +127,10 @@ fn reading(results: &Results) -> String {
             let word = if found.value > 0.0 { bad } else { good };
             let sure = found.low > 0.0 || found.high < 0.0;
             let size = found.value.abs();
+            let by = format!("{word} by {size:.1} {what}");
             match sure {
-                true => {
-                    format!("{word} by {size:.1} {what}, more than the choice of clips explains")
-                }
-                false => {
-                    format!("within what the choice of clips explains ({size:.1} {what} {word})")
-                }
+                true => format!("{by}, more than the choice of clips explains"),
+                false => format!("{by}, which the choice of clips may explain"),
             }
         };
         let errors =
