@@ -13,6 +13,7 @@
 //! - [`run_folder`]: where a run lives: its recipe, [`metrics`] and [`checkpoint`]s.
 //! - [`evaluate`]: what a trained model writes for the clips of a manifest, and how good it is.
 //! - [`gradients`]: how far the gradients of tasks and languages agree.
+//! - [`report`]: a page about a run; [`reproduce`]: PART against its baseline and ablations.
 
 pub mod accumulation;
 mod audio;
@@ -29,6 +30,8 @@ pub mod pack;
 pub mod prepare;
 pub mod progress;
 pub mod recipe;
+pub mod report;
+pub mod reproduce;
 pub mod run_folder;
 pub mod schedule;
 pub mod sources;

@@ -1,15 +1,17 @@
 //! `partita-train`: the command line.
 
+mod process;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use partita_corpus::BadRow;
 use partita_corpus::manifest::Split;
 use partita_train::sources::Kind;
 use partita_train::training_loop::Outcome;
-use partita_train::{check, data, evaluate, output, pack, prepare, train};
+use partita_train::{check, data, evaluate, output, pack, prepare, report, reproduce, train};
 
 /// Prepares data for, and trains, the speech language models of Partita.
 #[derive(Parser)]
@@ -92,6 +94,25 @@ enum Command {
     },
     /// Let a trained model write down and translate the clips of a manifest, and score it.
     Eval(Eval),
+    /// Write a page about a run: curves, scores, samples, cosines between gradients.
+    Report {
+        /// The run's folder.
+        run: PathBuf,
+        /// Where report.md and its images go [default: the run's folder]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Measure the cosines between gradients at the ends of stages, where that is missing.
+        #[arg(long)]
+        gradients: bool,
+        /// Clips of each language and task for that.
+        #[arg(long, default_value_t = 16, value_name = "N", requires = "gradients",
+              value_parser = clap::value_parser!(u64).range(1..=4096))]
+        clips: u64,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Carry out a comparison of recipes, or go on with it: train, evaluate, compare.
+    Reproduce(Reproduce),
     /// Go on with a run from its last checkpoint.
     Resume {
         /// The run's folder.
@@ -99,6 +120,53 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Comparison {
+    /// PART, its two-stage baseline and its cumulative ablations.
+    Part,
+}
+
+#[derive(Args)]
+struct Reproduce {
+    /// What is compared.
+    #[arg(value_enum)]
+    comparison: Comparison,
+    /// Corpora, a folder with speech.jsonl, or manifests of clips.
+    #[arg(long, num_args = 1.., value_name = "PATH")]
+    data: Vec<PathBuf>,
+    /// Languages of the clips [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "LANG")]
+    languages: Vec<String>,
+    /// The comparison's folder [default: one where runs are]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Each seed is a run of every arm.
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_name = "N")]
+    seeds: Vec<u64>,
+    /// The arms.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "a,b,c1,c2,c3")]
+    arms: Vec<reproduce::arms::Arm>,
+    /// Optimiser steps of every arm [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// What all arms begin from: a finished run, or steps of a warm start by CTC, 0 for none
+    /// [default: the steps of its recipe]
+    #[arg(long, value_name = "RUN|STEPS")]
+    warm: Option<reproduce::Warm>,
+    /// A made-up model and made-up clips, to try everything in a few minutes.
+    #[arg(long, conflicts_with = "small")]
+    tiny: bool,
+    /// For a machine without an accelerator: short clips, small batches, few steps.
+    #[arg(long)]
+    small: bool,
+    /// Clips of each language and task for cosines between gradients, of the first seed; 0 for
+    /// none.
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u64).range(..=4096))]
+    gradients: u64,
+    #[command(flatten)]
+    running: Running,
 }
 
 #[derive(Args)]
@@ -176,8 +244,8 @@ struct Common {
 }
 
 fn main() -> ExitCode {
-    keep_memory();
-    leave_a_core();
+    process::keep_memory();
+    process::leave_a_core();
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -185,31 +253,6 @@ fn main() -> ExitCode {
             output::print_error(&format!("partita-train: {error:#}\n")).ok();
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Tells the C library's allocator to keep what is freed. It would give each large tensor back to the
-/// system and ask for it again, and the system would fill it with zeros again: a quarter of the time
-/// of a step of training.
-fn keep_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: only sets numbers of the allocator's own, before there is a second thread.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-    }
-}
-
-/// Small operations share their work among threads that spin while they wait for each other: where one
-/// of them has to share its core with another program, all of them burn time. So they leave a core
-/// free, unless they were told how many to be. Products use all cores.
-fn leave_a_core() {
-    const THREADS: &str = "CANDLE_NUM_THREADS";
-    if std::env::var_os(THREADS).is_none() {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        // SAFETY: no other thread of this process is running yet.
-        unsafe { std::env::set_var(THREADS, cores.saturating_sub(1).clamp(1, 8).to_string()) };
     }
 }
 
@@ -235,13 +278,25 @@ fn run(cli: Cli) -> Result<ExitCode> {
             ended(&run, outcome)
         }
         Command::Eval(eval) => run_eval(eval),
+        Command::Report { run, out, gradients, clips, running } => {
+            let clips = gradients.then(|| usize::try_from(clips).unwrap_or(usize::MAX));
+            let options = report::Options { run, out, gradients: clips };
+            let page = report::report(&options, &device(&running)?, running.quiet)?;
+            print(&format!("wrote {}\n", page.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Reproduce(options) => run_reproduce(options),
         Command::Resume { run, running } => {
             let outcome = train::resume(&run, &device(&running)?, running.quiet)?;
             ended(&run, outcome)
         }
         Command::Pack { model, out, rank, json } => {
             let report = pack::pack(&pack::Options { model, out, rank })?;
-            if json { print_json(&report)? } else { print(&pack::render(&report))? }
+            if json {
+                print_json(&report)?
+            } else {
+                print(&pack::render(&report))?
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::CheckData { sources, leaks: true, common, .. } => {
@@ -286,6 +341,31 @@ fn run_eval(eval: Eval) -> Result<ExitCode> {
     } else {
         print(&evaluate::render(&summary))?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_reproduce(command: Reproduce) -> Result<ExitCode> {
+    let Comparison::Part = command.comparison;
+    let device = device(&command.running)?;
+    let options = reproduce::Options {
+        data: command.data,
+        languages: command.languages,
+        out: command.out,
+        seeds: command.seeds,
+        arms: command.arms,
+        steps: command.steps,
+        warm: command.warm.unwrap_or(reproduce::Warm::Steps(None)),
+        tiny: command.tiny,
+        small: command.small,
+        gradients: usize::try_from(command.gradients).unwrap_or(usize::MAX),
+        device: command.running.device,
+    };
+    let (folder, outcome) = reproduce::reproduce(&options, &device, command.running.quiet)?;
+    let folder = folder.display();
+    print(&match outcome {
+        Outcome::Finished => format!("wrote {folder}/report.md\n"),
+        Outcome::Stopped => format!("{folder}: stopped; the same command goes on\n"),
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,9 +1,12 @@
 //! How results and bad rows are shown.
 
 use std::io::{self, Write};
+use std::path::Path;
 
+use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use partita_corpus::BadRow;
+use tempfile::NamedTempFile;
 
 /// Bad rows shown on a page unless all are asked for.
 pub const SHOWN: usize = 20;
@@ -58,4 +61,25 @@ fn ignore_broken_pipe(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// Writes a file, whole or not at all.
+///
+/// # Errors
+/// When it cannot be written; names it.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let write = || -> io::Result<_> {
+        let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        // A temporary file is private to its owner; this is an ordinary one.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        }
+        file.persist(path).map_err(|error| error.error)
+    };
+    write().map(|_| ()).with_context(|| format!("{}: cannot write", path.display()))
 }

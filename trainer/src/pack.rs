@@ -179,6 +179,9 @@ mod tests {
         // More rank than there is adds zeros.
         let (b, a, _) = low_rank(&matrix, 25).unwrap();
         assert_eq!((b.shape(), a.shape()), ((30, 25), (25, 20)));
-        assert_eq!(rows(&DMatrix::from_row_slice(2, 2, &[1.0, 2.0, 3.0, 4.0])), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(
+            rows(&DMatrix::from_row_slice(2, 2, &[1.0, 2.0, 3.0, 4.0])),
+            [1.0, 2.0, 3.0, 4.0]
+        );
     }
 }

@@ -49,7 +49,7 @@ pub enum Reason {
 }
 
 /// The end of a stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
     /// The stage that ended.
     pub from: String,

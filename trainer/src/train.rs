@@ -1,6 +1,7 @@
 //! `partita-train train` and `resume`.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use candle_core::Device;
@@ -33,6 +34,23 @@ pub struct Options {
 /// When the recipe, its data or bases cannot be used, there is such a run already, or training
 /// fails. Checkpoints that were written stay.
 pub fn begin(options: &Options, device: &Device, quiet: bool) -> Result<(PathBuf, Outcome)> {
+    let recipe = resolve(options)?;
+    let path = match &options.out {
+        Some(out) => out.clone(),
+        None => runs_folder()?.join(format!("{}-{}", recipe.name, recipe.seed)),
+    };
+    let mut objective = SpeechObjective::open(&recipe, device)?;
+    let run = RunFolder::create(&path, &recipe)?;
+    let stop = stop_on_interrupt()?;
+    let outcome = go_on(&mut objective, &run, &stop, quiet)?;
+    Ok((path, outcome))
+}
+
+/// The recipe with what the command line says, and with paths that hold from anywhere.
+///
+/// # Errors
+/// When the recipe cannot work, or a file that it names is not there.
+pub fn resolve(options: &Options) -> Result<Recipe> {
     let mut recipe = Recipe::load(&options.recipe)?;
     if let Some(seed) = options.seed {
         recipe.seed = seed;
@@ -59,13 +77,7 @@ pub fn begin(options: &Options, device: &Device, quiet: bool) -> Result<(PathBuf
         let start = absolute(&beside(std::slice::from_ref(&recipe.model.start)))?;
         recipe.model.start = start.concat();
     }
-    let path = match &options.out {
-        Some(out) => out.clone(),
-        None => runs_folder()?.join(format!("{}-{}", recipe.name, recipe.seed)),
-    };
-    let mut objective = SpeechObjective::open(&recipe, device)?;
-    let run = RunFolder::create(&path, &recipe)?;
-    Ok((path, go_on(&mut objective, &run, quiet)?))
+    Ok(recipe)
 }
 
 /// Goes on with a run from its last checkpoint; returns how it ended.
@@ -75,18 +87,28 @@ pub fn begin(options: &Options, device: &Device, quiet: bool) -> Result<(PathBuf
 pub fn resume(path: &Path, device: &Device, quiet: bool) -> Result<Outcome> {
     let run = RunFolder::open(path)?;
     let mut objective = SpeechObjective::open(run.recipe(), device)?;
-    go_on(&mut objective, &run, quiet)
+    let stop = stop_on_interrupt()?;
+    go_on(&mut objective, &run, &stop, quiet)
 }
 
-fn go_on(objective: &mut SpeechObjective, run: &RunFolder, quiet: bool) -> Result<Outcome> {
-    let stop = stop_on_interrupt()?;
+/// Trains until the recipe is carried out or `stop` is raised, with progress on standard error
+/// unless `quiet`, and writes the model as it then is into the run's folder.
+///
+/// # Errors
+/// When training fails, or the model cannot be written. Checkpoints that were written stay.
+pub fn go_on(
+    objective: &mut SpeechObjective,
+    run: &RunFolder,
+    stop: &AtomicBool,
+    quiet: bool,
+) -> Result<Outcome> {
     let mut bar = (!quiet).then(Bar::default);
     let watcher: &mut dyn Watcher = match &mut bar {
         Some(bar) => bar,
         None => &mut (),
     };
     objective.describe(run.path())?;
-    let outcome = train(objective, run, &stop, watcher)?;
+    let outcome = train(objective, run, stop, watcher)?;
     objective.write_model(run.path())?;
     Ok(outcome)
 }

@@ -215,7 +215,7 @@ fn contents(base: &Path, row: &SpeechRow, part: bool) -> Result<(String, Vec<u8>
 }
 
 /// A WAV file of 16-bit samples at 16 kHz.
-fn wav(samples: &[f32]) -> Vec<u8> {
+pub(crate) fn wav(samples: &[f32]) -> Vec<u8> {
     let bytes = (samples.len() * 2) as u32;
     let mut file = Vec::from(*b"RIFF");
     file.extend((36 + bytes).to_le_bytes());

@@ -136,7 +136,7 @@ impl Default for Options {
 impl Options {
     /// The name of the files that are written: the manifests and the split, and how if not as
     /// usual.
-    pub(super) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let stem =
             |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut name = self.manifests.iter().map(stem).collect::<Vec<_>>().join("+");

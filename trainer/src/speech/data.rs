@@ -8,8 +8,8 @@ use partita_corpus::manifest::Split;
 use partita_model::tokens::{Marks, Shortlist, ShortlistBuilder, TextTokenizer};
 
 use crate::data::{
-    Augment, CacheOptions, FeatureMaker, Loader, LoaderOptions, Position, Sampler, SamplerOptions, SetOptions,
-    SpecAugment, SpeechSet, Stored, TextSet, TextStream,
+    Augment, CacheOptions, FeatureMaker, Loader, LoaderOptions, Position, Sampler, SamplerOptions,
+    SetOptions, SpecAugment, SpeechSet, Stored, TextSet, TextStream,
 };
 use crate::recipe::Recipe;
 

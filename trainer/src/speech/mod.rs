@@ -7,9 +7,10 @@ mod data;
 mod evaluation;
 mod names;
 mod objective;
+mod probe;
 mod written;
 
 pub(crate) use bases::find;
 pub use bases::{Files, open_bases};
-pub(crate) use names::own_name;
+pub(crate) use names::{module_name, own_name};
 pub use objective::SpeechObjective;

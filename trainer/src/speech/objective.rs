@@ -36,17 +36,17 @@ const MOST_EMPTY: usize = 1000;
 
 /// Encoder, adapter and language model, trained by a recipe.
 pub struct SpeechObjective {
-    recipe: Recipe,
-    bases: Bases,
+    pub(super) recipe: Recipe,
+    pub(super) bases: Bases,
     config: SpeechConfig,
-    parameters: Parameters,
+    pub(super) parameters: Parameters,
     device: Device,
-    data: Data,
+    pub(super) data: Data,
     clips: Loader,
     sentences: Option<TextStream>,
     dev: Vec<Example>,
     /// The networks of the stage, with gradients for what it trains.
-    model: Option<(SpeechLlm, Option<CtcHead>)>,
+    pub(super) model: Option<(SpeechLlm, Option<CtcHead>)>,
     kinds: Vec<Kind>,
     /// Whether the stage has no task of the language model's.
     only_ctc: bool,
@@ -251,7 +251,7 @@ impl SpeechObjective {
         Ok((model, head))
     }
 
-    fn build(&mut self, patterns: &[String]) -> Result<()> {
+    pub(super) fn build(&mut self, patterns: &[String]) -> Result<()> {
         let source = TrainingSource::new(&self.parameters, NameSet::parse(patterns)?);
         let source = self.with_low_rank(source)?;
         self.model = Some(self.load(&source)?);
@@ -350,6 +350,10 @@ impl Objective for SpeechObjective {
             }
             let sum = f64::from(loss.sum.to_scalar::<f32>()?);
             loss.parts.insert(format!("loss.{}", kind.name()), (sum, loss.tokens));
+            if let Some(correct) = loss.correct {
+                let part = (correct as f64, loss.tokens);
+                loss.parts.insert(format!("accuracy.{}", kind.name()), part);
+            }
             loss.audio_seconds = batch.seconds();
             loss.waited = waited;
             let ids = examples.iter().map(|example| example.id.as_str()).take(4);

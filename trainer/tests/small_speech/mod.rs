@@ -5,11 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
-use candle_core::quantized::{GgmlDType, QTensor};
-use partita_model::files::gguf::write_gguf;
-use partita_model::files::{Value, WeightFile};
-use partita_model::nn::{Init, NameSet, Parameters, TrainingSource, WeightSource};
+use partita_train::reproduce::tiny::{write_encoder, write_llm};
 use serde_json::json;
 
 use crate::recordings::wav;
@@ -21,128 +17,6 @@ pub const WORDS: [(&str, &str, f32); 4] = [
     ("three", "drei", 1500.0),
     ("four", "vier", 3000.0),
 ];
-
-fn random_tensors(shapes: &[(String, Vec<usize>)]) -> Vec<(String, QTensor)> {
-    let parameters = Parameters::new(11, &Device::Cpu);
-    let source = TrainingSource::new(&parameters, NameSet::default());
-    let make = |(name, shape): &(String, Vec<usize>)| {
-        let init = match &shape[..] {
-            [_, _] if name.starts_with("token_embd") => Init::Normal(0.5),
-            [_, inputs] => Init::fan_in(*inputs),
-            [_, inputs, kernel] => Init::fan_in(inputs * kernel),
-            _ if name.ends_with("bias") => Init::Constant(0.0),
-            _ => Init::Constant(1.0),
-        };
-        let tensor = source.tensor_or(name, shape, init).unwrap();
-        (name.clone(), QTensor::quantize(&tensor, GgmlDType::F32).unwrap())
-    };
-    shapes.iter().map(make).collect()
-}
-
-fn write(path: &Path, metadata: &[(String, Value)], shapes: &[(String, Vec<usize>)]) {
-    let tensors = random_tensors(shapes);
-    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
-    write_gguf(path, metadata, &tensors).unwrap();
-}
-
-/// A Whisper encoder of two layers, as the import writes it.
-fn small_encoder(path: &Path) {
-    let width = 64;
-    let mut metadata =
-        vec![("general.architecture".to_owned(), Value::String("whisper".to_owned()))];
-    for (key, value) in [
-        ("mel_bins", 80),
-        ("audio_positions", 1500),
-        ("text_positions", 8),
-        ("width", width as u32),
-        ("heads", 1),
-        ("encoder_layers", 2),
-        ("decoder_layers", 1),
-        ("vocabulary", 16),
-    ] {
-        metadata.push((format!("whisper.{key}"), Value::U32(value)));
-    }
-    let mut shapes = vec![
-        ("a.conv1d.1.weight".to_owned(), vec![width, 80, 3]),
-        ("a.conv1d.1.bias".to_owned(), vec![width]),
-        ("a.conv1d.2.weight".to_owned(), vec![width, width, 3]),
-        ("a.conv1d.2.bias".to_owned(), vec![width]),
-        ("a.position_embd.weight".to_owned(), vec![1500, width]),
-        ("a.post_ln.weight".to_owned(), vec![width]),
-        ("a.post_ln.bias".to_owned(), vec![width]),
-    ];
-    for i in 0..2 {
-        for (name, shape) in [
-            ("ln1", vec![width]),
-            ("attn_q", vec![width, width]),
-            ("attn_k", vec![width, width]),
-            ("attn_v", vec![width, width]),
-            ("attn_out", vec![width, width]),
-            ("ln2", vec![width]),
-            ("ffn_up", vec![4 * width, width]),
-            ("ffn_down", vec![width, 4 * width]),
-        ] {
-            if name != "attn_k" {
-                shapes.push((format!("a.blk.{i}.{name}.bias"), vec![shape[0]]));
-            }
-            shapes.push((format!("a.blk.{i}.{name}.weight"), shape));
-        }
-    }
-    write(path, &metadata, &shapes);
-}
-
-/// A Gemma 3 of two blocks with the tokenizer of the token tests.
-fn small_llm(path: &Path) {
-    let width = 32;
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/model/tests");
-    let tokenizer = WeightFile::open(&tests.join("tokens/score.gguf")).unwrap();
-    let vocabulary = tokenizer.metadata()["tokenizer.ggml.tokens"].as_array().unwrap().len();
-    let mut metadata: Vec<(String, Value)> = tokenizer
-        .metadata()
-        .iter()
-        .filter(|(key, _)| key.starts_with("tokenizer."))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    metadata.push(("general.architecture".to_owned(), Value::String("gemma3".to_owned())));
-    for (key, value) in [
-        ("block_count", 2),
-        ("context_length", 256),
-        ("embedding_length", width as u32),
-        ("feed_forward_length", 64),
-        ("attention.head_count", 2),
-        ("attention.head_count_kv", 1),
-        ("attention.key_length", 16),
-        ("attention.sliding_window", 64),
-        ("attention.sliding_window_pattern", 2),
-    ] {
-        metadata.push((format!("gemma3.{key}"), Value::U32(value)));
-    }
-    metadata.push(("gemma3.attention.layer_norm_rms_epsilon".to_owned(), Value::F32(1e-6)));
-    let mut shapes = vec![
-        ("token_embd.weight".to_owned(), vec![vocabulary, width]),
-        ("output_norm.weight".to_owned(), vec![width]),
-    ];
-    for i in 0..2 {
-        for (name, shape) in [
-            ("attn_q", vec![32, width]),
-            ("attn_k", vec![16, width]),
-            ("attn_v", vec![16, width]),
-            ("attn_output", vec![width, 32]),
-            ("ffn_gate", vec![64, width]),
-            ("ffn_up", vec![64, width]),
-            ("ffn_down", vec![width, 64]),
-            ("attn_norm", vec![width]),
-            ("ffn_norm", vec![width]),
-            ("post_attention_norm", vec![width]),
-            ("post_ffw_norm", vec![width]),
-            ("attn_q_norm", vec![16]),
-            ("attn_k_norm", vec![16]),
-        ] {
-            shapes.push((format!("blk.{i}.{name}.weight"), shape));
-        }
-    }
-    write(path, &metadata, &shapes);
-}
 
 fn words(clip: usize) -> [(&'static str, &'static str, f32); 3] {
     [clip % 4, clip / 4 % 4, clip / 16 % 4].map(|i| WORDS[i])
@@ -196,8 +70,8 @@ fn data(folder: &Path) {
 }
 
 pub fn recipe(folder: &Path) -> PathBuf {
-    small_encoder(&folder.join("encoder.gguf"));
-    small_llm(&folder.join("llm.gguf"));
+    write_encoder(&folder.join("encoder.gguf")).unwrap();
+    write_llm(&folder.join("llm.gguf")).unwrap();
     data(folder);
     let (encoder, llm) = (folder.join("encoder.gguf"), folder.join("llm.gguf"));
     let text = format!(
