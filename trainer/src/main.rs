@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use partita_corpus::BadRow;
+use partita_train::parallel::{Engine, Processes};
 use partita_train::sources::Kind;
 use partita_train::training_loop::Outcome;
-use partita_train::{check, data, output, prepare, train};
+use partita_train::{check, data, output, parallel, prepare, train};
 
 /// Prepares data for, and trains, the speech language models of Partita.
 #[derive(Parser)]
@@ -86,9 +87,12 @@ enum Command {
 
 #[derive(Args)]
 struct Running {
-    /// `cpu`, `cuda:N` or `metal`
+    /// `cpu`, `cuda:N` or `metal`; `cuda` for the card that is this process's among several
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Train with the other processes that `mpirun` has started
+    #[arg(long, value_name = "ENGINE")]
+    parallel: Option<Engine>,
     /// Show no progress.
     #[arg(long)]
     quiet: bool,
@@ -145,12 +149,15 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Train { recipe, out, speech, text, seed, running } => {
             let options = train::Options { recipe, out, speech, text, seed };
-            let (run, outcome) = train::begin(&options, &device(&running)?, running.quiet)?;
-            ended(&run, outcome)
+            let (mut processes, device) = parallel::join(running.parallel, &running.device)?;
+            let (run, outcome) =
+                train::begin_together(&*processes, &options, &device, running.quiet)?;
+            ended(&mut *processes, &run, outcome)
         }
         Command::Resume { run, running } => {
-            let outcome = train::resume(&run, &device(&running)?, running.quiet)?;
-            ended(&run, outcome)
+            let (mut processes, device) = parallel::join(running.parallel, &running.device)?;
+            let outcome = train::resume_together(&*processes, &run, &device, running.quiet)?;
+            ended(&mut *processes, &run, outcome)
         }
         Command::CheckData { sources, leaks: true, common, .. } => {
             data::leaks::check(&sources, common.kind, &common.lang)?;
@@ -171,11 +178,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-fn device(running: &Running) -> Result<candle_core::Device> {
-    Ok(partita_model::device::named(&running.device)?)
-}
-
-fn ended(run: &Path, outcome: Outcome) -> Result<ExitCode> {
+fn ended(processes: &mut dyn Processes, run: &Path, outcome: Outcome) -> Result<ExitCode> {
+    processes.end();
+    if processes.rank() > 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
     let how = match outcome {
         Outcome::Finished => "finished",
         Outcome::Stopped => "stopped; `partita-train resume` goes on",

@@ -4,8 +4,11 @@ mod bases;
 mod batch;
 mod data;
 mod evaluation;
+mod feed;
 mod names;
+mod notes;
 mod objective;
 
 pub use bases::{Files, open_bases};
+pub use feed::Share;
 pub use objective::SpeechObjective;
