@@ -60,7 +60,7 @@ impl Nccl {
 }
 
 fn failed(error: NcclError) -> anyhow::Error {
-    anyhow::anyhow!("NCCL: {error:?}")
+    anyhow::anyhow!("NCCL: {:?}", error.0)
 }
 
 fn number(names: [&str; 2]) -> Result<usize> {

@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(owners(&[true; 4], 7, 2), [1, 0, 1, 0]);
         assert_eq!(owners(&[false, true], 0, 2), [1, 0]);
         assert_eq!(owners(&[false, true], 1, 2), [0, 1]);
-        assert_eq!(owners(&[false, true, false, true, true, false], 2, 3), [1, 2, 1, 0, 1, 0]);
+        assert_eq!(owners(&[false, true, false, true, true, false], 2, 3), [0, 2, 1, 0, 1, 2]);
         assert_eq!(owners(&[true, false, true], 5, 1), [0, 0, 0]);
     }
 

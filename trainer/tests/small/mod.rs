@@ -187,7 +187,7 @@ pub fn data(folder: &Path) {
         let name = format!("noise{at}.wav");
         fs::write(folder.join(&name), wav(&(0..16_000).map(noise).collect::<Vec<_>>())).unwrap();
         let row = json!({
-            "id": name, "audio_filepath": name, "offset": 0.0, "duration": 1.0, "lang": "",
+            "id": name, "audio_filepath": name, "offset": 0.0, "duration": 1.0, "lang": "none",
             "text": "", "translations": {}, "speaker": "", "voice": "", "split": split,
             "source": "own", "licence": "MIT",
         });
