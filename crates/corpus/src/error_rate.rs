@@ -10,6 +10,9 @@ use std::ops::{Add, AddAssign};
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::normalize::{counts_characters, normalize};
+use crate::split::primary_language;
+
 /// The edits that turn a reference into a hypothesis, and the reference's length.
 ///
 /// ```
@@ -94,6 +97,46 @@ pub fn words(reference: &str, hypothesis: &str) -> ErrorCounts {
 pub fn characters(reference: &str, hypothesis: &str) -> ErrorCounts {
     let units = |text| str::graphemes(str::trim(text), true).collect::<Vec<_>>();
     count(&units(reference), &units(hypothesis))
+}
+
+/// What errors of a language are counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Words: the rate is a word error rate (WER).
+    Words,
+    /// Characters without white space: the rate is a character error rate (CER).
+    Characters,
+}
+
+impl Unit {
+    /// Characters for languages without spaces, and for Korean, whose spaces are a matter of taste;
+    /// else words.
+    pub fn of(lang: &str) -> Self {
+        let korean = primary_language(lang).eq_ignore_ascii_case("ko");
+        if korean || counts_characters(lang) { Self::Characters } else { Self::Words }
+    }
+
+    /// The errors of a transcript in that language, both sides normalised by its
+    /// [`normalize`].
+    ///
+    /// ```
+    /// use partita_corpus::error_rate::Unit;
+    /// let counts = Unit::Words.count("en", "He hasn't paid.", "he has not paid");
+    /// assert_eq!((counts.errors(), counts.reference), (0, 4));
+    /// let counts = Unit::Characters.count("ko", "문을 닫다.", "문을닫았다");
+    /// assert_eq!((counts.insertions, counts.reference), (1, 4));
+    /// ```
+    pub fn count(self, lang: &str, reference: &str, hypothesis: &str) -> ErrorCounts {
+        let (reference, hypothesis) = (normalize(lang, reference), normalize(lang, hypothesis));
+        match self {
+            Self::Words => words(&reference, &hypothesis),
+            Self::Characters => {
+                let joined = |text: &str| text.split_whitespace().collect::<String>();
+                characters(&joined(&reference), &joined(&hypothesis))
+            }
+        }
+    }
 }
 
 /// A cell of the edit table: the edits on the best way to it.

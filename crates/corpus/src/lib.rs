@@ -6,10 +6,15 @@
 //!   the check for leaks.
 //! - [`normalize`]: the text normalisers that published error rates of Whisper use.
 //! - [`error_rate`]: word and character error rates with their counts.
+//! - [`bleu`], [`chrf`]: scores of translations, with sacreBLEU's numbers.
+//! - [`bootstrap`]: intervals of scores, and of differences.
 //! - [`script`]: whether a text is written in the script of its language.
 //!
 //! Nothing here reads audio: durations are those that the corpora declare.
 
+pub mod bleu;
+pub mod bootstrap;
+pub mod chrf;
 mod error;
 pub mod error_rate;
 mod lines;

@@ -19,7 +19,8 @@ pub struct SetOptions {
     pub sources: Vec<PathBuf>,
     /// The split.
     pub split: Split,
-    /// Languages, without regions; empty for all. Clips without speech are always taken.
+    /// Languages of clips and translations, without regions; empty for all. Clips without speech are
+    /// always taken.
     pub langs: Vec<String>,
     /// Shortest clip in seconds.
     pub min_seconds: f64,
@@ -242,8 +243,9 @@ impl SpeechSet {
         let name = if row.id.is_empty() { &row.audio_filepath } else { &row.id };
         let key = stable_hash(&[name.as_bytes(), &row.offset.to_bits().to_le_bytes()]);
         let translations = row.translations.into_iter();
-        let translations =
-            translations.map(|(lang, text)| (primary_language(&lang).to_ascii_lowercase(), text));
+        let translations = translations
+            .map(|(lang, text)| (primary_language(&lang).to_ascii_lowercase(), text))
+            .filter(|(lang, _)| options.langs.is_empty() || options.langs.contains(lang));
         self.blocks.push(block);
         self.clips.push(Clip {
             id: row.id,

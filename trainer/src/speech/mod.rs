@@ -2,6 +2,7 @@
 
 mod bases;
 mod batch;
+mod ctc;
 mod data;
 mod evaluation;
 mod feed;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor, Var};
 use partita_model::nn::{LowRank, LowRankSpec, NameSet, Parameters, TrainingSource};
 use partita_model::speech::{
-    AdapterConfig, AdapterShape, Bases, CtcHead, SpeechConfig, SpeechLlm, TrainedModel, ctc_loss,
+    AdapterConfig, AdapterShape, Bases, CtcHead, SpeechConfig, SpeechLlm, TrainedModel,
 };
 use partita_model::tokens::Lang;
 use rand::rngs::StdRng;
@@ -16,6 +16,7 @@ use rand::{Rng, SeedableRng};
 
 use super::bases::{Files, open_bases};
 use super::batch::{Kind, mel, speech_sequences, text_sequences};
+use super::ctc;
 use super::data::Data;
 use super::evaluation::evaluate;
 use super::feed::{Feed, Share};
@@ -49,6 +50,8 @@ pub struct SpeechObjective {
     /// The networks of the stage, with gradients for what it trains.
     model: Option<(SpeechLlm, Option<CtcHead>)>,
     kinds: Vec<Kind>,
+    /// Whether the stage has no task of the language model's.
+    only_ctc: bool,
 }
 
 impl SpeechObjective {
@@ -122,6 +125,7 @@ impl SpeechObjective {
             notes,
             model: None,
             kinds: Vec::new(),
+            only_ctc: false,
         };
         objective.dev = objective.development()?;
         // Every parameter that any stage trains exists from the beginning.
@@ -261,35 +265,21 @@ impl SpeechObjective {
         if examples.is_empty() {
             return nothing();
         }
-        let (mel, frames) = mel(examples, self.bases.encoder.mel_bins, &self.device)?;
-        if kind != Kind::Ctc {
-            let sequences = speech_sequences(model, kind, examples, random);
-            if sequences.is_empty() {
-                return nothing();
-            }
-            let (audio, lengths) = model.listen(&mel, &frames)?;
-            let found = model.answer_loss(Some((&audio, &lengths)), &sequences)?;
-            let mut loss = Loss::new(found.sum, found.tokens as u64);
-            loss.correct = Some(found.correct as u64);
-            return Ok(loss);
+        let bins = self.bases.encoder.mel_bins;
+        if kind == Kind::Ctc {
+            let head = head.as_ref().context("a CTC task without its head")?;
+            let loss = ctc::loss(model, head, examples, bins)?;
+            return if loss.tokens > 0 { Ok(loss) } else { nothing() };
         }
-        let head = head.as_ref().context("a CTC task without its head")?;
-        let (audio, lengths) = model.listen(&mel, &frames)?;
-        let label = |id: &u32| self.config.shortlist.short(*id);
-        let labels: Vec<Vec<u32>> = examples
-            .iter()
-            .map(|e| model.vocabulary().encode(&e.text).iter().filter_map(label).collect())
-            .collect();
-        let scores = head.forward(&audio.to_dtype(DType::F32)?)?;
-        let found = ctc_loss(&scores, &lengths, &labels, head.blank())?;
-        let counted = labels.iter().enumerate().filter(|(i, _)| !found.skipped.contains(i));
-        let tokens: usize = counted.map(|(_, labels)| labels.len()).sum();
-        if tokens == 0 {
+        let sequences = speech_sequences(model, kind, examples, random);
+        if sequences.is_empty() {
             return nothing();
         }
-        let mut loss = Loss::new(found.losses.sum_all()?, tokens as u64);
-        let skipped = (found.skipped.len() as f64, examples.len() as u64);
-        loss.parts.insert("ctc.too_short".to_owned(), skipped);
+        let (mel, frames) = mel(examples, bins, &self.device)?;
+        let (audio, lengths) = model.listen(&mel, &frames)?;
+        let found = model.answer_loss(Some((&audio, &lengths)), &sequences)?;
+        let mut loss = Loss::new(found.sum, found.tokens as u64);
+        loss.correct = Some(found.correct as u64);
         Ok(loss)
     }
 
@@ -329,7 +319,9 @@ impl Objective for SpeechObjective {
         let kinds = stage.tasks.all().into_iter().filter(|(_, weight)| *weight > 0.0);
         let kinds = kinds.filter_map(|(name, _)| Kind::named(name));
         self.kinds = kinds.filter(|kind| kind.is_speech() && *kind != Kind::Ctc).collect();
-        if self.kinds.is_empty() {
+        // What CTC has made of the adapter, heard by the language model.
+        self.only_ctc = self.kinds.is_empty();
+        if self.only_ctc {
             self.kinds.push(Kind::Asr);
         }
         Ok(())
@@ -397,9 +389,17 @@ impl Objective for SpeechObjective {
 
     fn evaluate(&mut self, _stage: &str) -> Result<BTreeMap<String, f64>> {
         let source = self.with_low_rank(TrainingSource::evaluating(&self.parameters))?;
-        let (model, _) = self.load(&source)?;
+        let (model, head) = self.load(&source)?;
         let bins = self.bases.encoder.mel_bins;
-        evaluate(&model, bins, &self.dev, &self.kinds, self.recipe.evaluation.metric)
+        let metric = self.recipe.evaluation.metric;
+        let mut values = evaluate(&model, bins, &self.dev, &self.kinds, metric)?;
+        if let Some(head) = head {
+            values.extend(ctc::evaluate(&model, &head, &self.dev, bins)?);
+            if self.only_ctc {
+                values.extend(values.get("loss.ctc").map(|&loss| ("loss".to_owned(), loss)));
+            }
+        }
+        Ok(values)
     }
 
     fn state(&self) -> Result<serde_json::Value> {

@@ -57,12 +57,26 @@ fn erf_and_bell(x: f32) -> (f32, f32) {
 /// `x * sigmoid(x)` or, by the same door, the tanh form of GELU:
 /// `x/2 (1 + tanh(z)) = x * sigmoid(2z)` with `z = sqrt(2/pi) (x + 0.044715 x^3)`.
 #[inline(always)]
-fn gate_one(x: f32, gate: Gate) -> f32 {
+pub(super) fn gate_one(x: f32, gate: Gate) -> f32 {
     let z = match gate {
         Gate::Silu => x,
         Gate::Gelu => 1.595_769 * (x + 0.044_715 * x * x * x),
     };
     x / (1.0 + exp(-z))
+}
+
+/// The value of [`gate_one`] and its derivative.
+#[inline(always)]
+pub(super) fn gate_slope(x: f32, gate: Gate) -> (f32, f32) {
+    let (z, slope) = match gate {
+        Gate::Silu => (x, 1.0),
+        Gate::Gelu => {
+            let square = 0.044_715 * x * x;
+            (1.595_769 * x * (1.0 + square), 1.595_769 * (1.0 + 3.0 * square))
+        }
+    };
+    let open = 1.0 / (1.0 + exp(-z));
+    (x * open, open + x * open * (1.0 - open) * slope)
 }
 
 /// Exact-form GELU, `x/2 (1 + erf(x/sqrt 2))`.
@@ -339,6 +353,9 @@ pub fn gated(gate: Tensor, up: &Tensor, kind: Gate, mode: Mode) -> Result<Tensor
     if on_cpu(&gate, mode) && up.is_contiguous() {
         gate.inplace_op2(up, &Gated { gate: kind })?;
         return Ok(gate);
+    }
+    if mode == Mode::Training && differentiable::applies_to(&gate) {
+        return differentiable::gated(&gate, up, kind);
     }
     match kind {
         Gate::Gelu => gate.gelu()? * up,

@@ -29,6 +29,7 @@ pub use attention::{attend, merge_heads, split_heads};
 pub use cache::KvCache;
 pub use convolution::Conv1d;
 pub use delta::DeltaSource;
+pub(crate) use differentiable::cross_entropy;
 pub use dropout::Dropout;
 pub use initial::Init;
 pub use kernels::{Gate, gated, gelu, log_sum_exp, softmax};

@@ -1,6 +1,6 @@
 //! Rotary position embeddings (Su et al. 2021).
 
-use super::Mode;
+use super::{Mode, differentiable};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::rotary_emb;
 
@@ -60,6 +60,11 @@ impl Rope {
             DType::F32 => (self.cosines.clone(), self.sines.clone()),
             other => (self.cosines.to_dtype(other)?, self.sines.to_dtype(other)?),
         };
+        if (self.pairs, self.mode) == (RopePairs::Halves, Mode::Training)
+            && differentiable::applies_to(&x)
+        {
+            return differentiable::turn(&x, &cosines, &sines);
+        }
         // The fused forms have no backward pass.
         let turn = match (self.pairs, self.mode) {
             (RopePairs::Halves, Mode::Inference) => rotary_emb::rope,

@@ -2,6 +2,7 @@
 
 use super::SpeechLlm;
 use crate::error::ModelError;
+use crate::nn::cross_entropy;
 use candle_core::{D, Tensor};
 
 /// One input and its answer, as tokens.
@@ -93,10 +94,7 @@ impl SpeechLlm {
         let logits = self.llm().logits(&hidden)?.to_dtype(candle_core::DType::F32)?;
         let best = logits.detach().argmax(D::Minus1)?.to_vec1::<u32>()?;
         let correct = best.iter().zip(&targets).filter(|(best, target)| best == target).count();
-        let count = targets.len();
-        let targets = Tensor::from_vec(targets, (count, 1), self.device())?;
-        let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
-        let sum = log_probabilities.gather(&targets, 1)?.sum_all()?.neg()?;
-        Ok(AnswerLoss { sum, tokens: count, correct })
+        let sum = cross_entropy(&logits, &targets)?;
+        Ok(AnswerLoss { sum, tokens: targets.len(), correct })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::adapter::{AdapterConfig, strided};
 use crate::error::ModelError;
-use crate::nn::{FrameMask, Init, Linear, RmsNorm, WeightSource};
+use crate::nn::{FrameMask, Gate, Init, Linear, Mode, RmsNorm, WeightSource, gated};
 use candle_core::{D, Result, Tensor};
 
 /// What Ultravox's norms begin as.
@@ -21,6 +21,7 @@ pub struct Ultravox {
     up: Linear,
     norm_mid: RmsNorm,
     down: Linear,
+    mode: Mode,
 }
 
 impl Ultravox {
@@ -43,6 +44,7 @@ impl Ultravox {
             up: source.linear_or("mm.a.mlp.1", (2 * hidden, inputs), false, first)?,
             norm_mid: norm("mm.a.norm_mid", hidden)?,
             down: source.linear_or("mm.a.mlp.2", (outputs, hidden), false, Init::Normal(last))?,
+            mode: source.mode(),
         })
     }
 
@@ -59,7 +61,7 @@ impl Ultravox {
         let [value, gate] = halves.as_slice() else {
             candle_core::bail!("a gated layer of odd width");
         };
-        let x = (value * gate.silu()?)?;
+        let x = gated(gate.contiguous()?, &value.contiguous()?, Gate::Silu, self.mode)?;
         let x = self.down.forward(&self.norm_mid.forward(&x)?)?;
         Ok((x, strided(lengths, self.stack)))
     }

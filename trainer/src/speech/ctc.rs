@@ -1,0 +1,85 @@
+//! Speech to the transcript's tokens by CTC, without the language model.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use candle_core::{DType, Tensor};
+use partita_corpus::error_rate::{ErrorCounts, Unit};
+use partita_model::speech::{CtcHead, SpeechLlm, ctc_loss, greedy};
+
+use super::batch::mel;
+use crate::data::Example;
+use crate::objective::Loss;
+
+/// Clips in a batch of evaluation.
+const BATCH: usize = 8;
+
+/// What the head says of clips.
+struct Scored {
+    /// `[clips, frames, classes]`
+    scores: Tensor,
+    frames: Vec<usize>,
+    losses: Tensor,
+    /// Tokens of clips that have frames enough for them.
+    tokens: usize,
+    /// Clips that have not.
+    too_short: usize,
+}
+
+fn score(model: &SpeechLlm, head: &CtcHead, examples: &[Example], bins: usize) -> Result<Scored> {
+    let vocabulary = model.vocabulary();
+    let label = |id: &u32| vocabulary.shortlist().short(*id);
+    let labels: Vec<Vec<u32>> = examples
+        .iter()
+        .map(|example| vocabulary.encode(&example.text).iter().filter_map(label).collect())
+        .collect();
+    let (mel, frames) = mel(examples, bins, model.device())?;
+    let (audio, frames) = model.listen(&mel, &frames)?;
+    let scores = head.forward(&audio.to_dtype(DType::F32)?)?;
+    let found = ctc_loss(&scores, &frames, &labels, head.blank())?;
+    let counted = labels.iter().enumerate().filter(|(clip, _)| !found.skipped.contains(clip));
+    let tokens = counted.map(|(_, labels)| labels.len()).sum();
+    let too_short = found.skipped.len();
+    Ok(Scored { scores, frames, losses: found.losses, tokens, too_short })
+}
+
+/// The loss of a batch. Clips with fewer frames than their text needs are counted and left out.
+pub(super) fn loss(
+    model: &SpeechLlm,
+    head: &CtcHead,
+    examples: &[Example],
+    bins: usize,
+) -> Result<Loss> {
+    let scored = score(model, head, examples, bins)?;
+    let mut loss = Loss::new(scored.losses.sum_all()?, scored.tokens as u64);
+    let too_short = (scored.too_short as f64, examples.len() as u64);
+    loss.parts.insert("ctc.too_short".to_owned(), too_short);
+    Ok(loss)
+}
+
+/// On development clips: `loss.ctc`, nats a token; `error.ctc`, the error rate of the likeliest
+/// labels read as text.
+pub(super) fn evaluate(
+    model: &SpeechLlm,
+    head: &CtcHead,
+    examples: &[Example],
+    bins: usize,
+) -> Result<BTreeMap<String, f64>> {
+    let (mut sum, mut tokens, mut errors) = (0.0, 0, ErrorCounts::default());
+    let vocabulary = model.vocabulary();
+    for part in examples.chunks(BATCH) {
+        let scored = score(model, head, part, bins)?;
+        sum += f64::from(scored.losses.sum_all()?.to_scalar::<f32>()?);
+        tokens += scored.tokens;
+        let read = greedy(&scored.scores, &scored.frames, head.blank())?;
+        for (example, labels) in part.iter().zip(read) {
+            let Some(lang) = &example.lang else { continue };
+            let full = labels.iter().filter_map(|&label| vocabulary.shortlist().full(label));
+            let text = vocabulary.tokenizer().decode(&full.collect::<Vec<_>>());
+            errors += Unit::of(lang).count(lang, &example.text, &text);
+        }
+    }
+    let rate = errors.rate().unwrap_or(0.0);
+    let loss = sum / tokens.max(1) as f64;
+    Ok([("loss.ctc".to_owned(), loss), ("error.ctc".to_owned(), rate)].into())
+}
