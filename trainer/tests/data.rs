@@ -222,8 +222,8 @@ fn nothing_to_read_is_an_error_and_not_a_hang() {
     let rows: Vec<_> = (0..30).map(|n| row(&format!("{n}.wav"), "de", "Fehlt", 1.0)).collect();
     let set = open(&manifest(folder.path(), &rows));
     let mut loader = loader(&set, None, 3);
-    let mut batches = std::iter::from_fn(|| Some(loader.next()));
-    let error = batches.take(100).find_map(|batch| batch.err()).expect("an error").to_string();
+    let batches = std::iter::from_fn(|| Some(loader.next())).take(100);
+    let error = batches.filter_map(Result::err).next().expect("an error").to_string();
     assert!(error.starts_with("no clip of a whole epoch can be read; the first: "), "{error}");
     let options = SetOptions { split: Split::Test, ..SetOptions::default() };
     let sources = vec![folder.path().join("speech.jsonl")];

@@ -33,7 +33,9 @@ fn child_trains() {
     let stop = stop_on_interrupt().unwrap();
     let run = RunFolder::open_together(&*processes, &run, || RunFolder::open(&run)).unwrap();
     let mut toy = Toy::new(1);
-    toy.broken = std::env::var("BROKEN").ok().map(|number| number.parse().unwrap());
+    let batch = |name| std::env::var(name).ok().map(|number| number.parse().unwrap());
+    toy.broken = batch("BROKEN");
+    toy.poisoned.extend(batch("POISONED"));
     match train_together(&*processes, &mut toy, &run, &stop, &mut ()) {
         Ok(outcome) => println!("process {rank}: {outcome:?}"),
         Err(error) => {
@@ -133,6 +135,24 @@ fn two_processes_are_one_with_the_double_batch_to_the_bit() {
     finish(command, Outcome::Finished);
     // The sum of two gradients is the same whichever comes first.
     assert_same_end(&run, &alone(folder.path(), 2));
+}
+
+#[test]
+fn what_is_not_finite_in_one_process_is_skipped_in_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = empty(folder.path(), "two", 1);
+    let Some(mut command) = two(&run) else { return };
+    command.env("POISONED", "8");
+    finish(command, Outcome::Finished);
+    let other = empty(folder.path(), "one", 2);
+    let mut toy = Toy::new(1);
+    toy.poisoned.push(8);
+    train(&mut toy, &RunFolder::open(&other).unwrap(), &NEVER, &mut ()).unwrap();
+    let lines = metrics(&run);
+    let skipped: Vec<_> = lines.iter().filter(|line| line["skipped"] == true).collect();
+    assert_eq!(skipped.len(), 1);
+    assert_eq!((&skipped[0]["step"], &skipped[0]["bad"][0]), (&4.into(), &"rows 8".into()));
+    assert_same_end(&run, &other);
 }
 
 /// With more than one micro-batch each, gradients are summed in another order: (a + c) + (b + d)
