@@ -10,6 +10,7 @@
 //! - [`parallel`]: several processes that train together.
 //! - [`speech`]: the speech model as such an objective.
 //! - [`train`]: the commands that begin and resume a run.
+//! - [`pack`]: a trained model made small.
 //! - [`run_folder`]: where a run lives: its recipe, [`metrics`] and [`checkpoint`]s.
 //! - [`gradients`]: how far the gradients of tasks and languages agree.
 
@@ -25,6 +26,7 @@ pub mod metrics;
 pub mod objective;
 pub mod optimizer;
 pub mod output;
+pub mod pack;
 pub mod parallel;
 pub mod prepare;
 pub mod progress;

@@ -9,7 +9,7 @@ use partita_corpus::BadRow;
 use partita_train::parallel::{Engine, Processes};
 use partita_train::sources::Kind;
 use partita_train::training_loop::Outcome;
-use partita_train::{check, data, output, parallel, prepare, train};
+use partita_train::{check, data, output, pack, parallel, prepare, train};
 
 /// Prepares data for, and trains, the speech language models of Partita.
 #[derive(Parser)]
@@ -75,6 +75,20 @@ enum Command {
         seed: Option<u64>,
         #[command(flatten)]
         running: Running,
+    },
+    /// Make a trained model small: changes of the encoder become low-rank, the rest has 16 bits.
+    Pack {
+        /// A run's folder, or another with a trained model.
+        model: PathBuf,
+        /// The folder for the small model.
+        #[arg(long)]
+        out: PathBuf,
+        /// Rank of the changes of the encoder's matrices.
+        #[arg(long, default_value_t = 32)]
+        rank: usize,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// Go on with a run from its last checkpoint.
     Resume {
@@ -185,6 +199,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let (mut processes, device) = parallel::join(running.parallel, &running.device)?;
             let outcome = train::resume_together(&*processes, &run, &device, running.quiet)?;
             ended(&mut *processes, &run, outcome)
+        }
+        Command::Pack { model, out, rank, json } => {
+            let report = pack::pack(&pack::Options { model, out, rank })?;
+            if json { print_json(&report)? } else { print(&pack::render(&report))? }
+            Ok(ExitCode::SUCCESS)
         }
         Command::CheckData { sources, leaks: true, common, .. } => {
             data::leaks::check(&sources, common.kind, &common.lang)?;

@@ -39,8 +39,7 @@ pub struct ChrfCounts {
 impl ChrfCounts {
     /// Compares a translation with its reference.
     pub fn of(reference: &str, hypothesis: &str) -> Self {
-        let characters =
-            |text: &str| text.chars().filter(|&c| !is_space(c)).collect::<Vec<char>>();
+        let characters = |text: &str| text.chars().filter(|&c| !is_space(c)).collect::<Vec<char>>();
         let (reference, hypothesis) = (characters(reference), characters(hypothesis));
         let mut counts = Self::default();
         for order in 0..ORDERS {

@@ -6,7 +6,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use partita_model::ModelError;
-use partita_model::nn::{BaseValues, NameSet, Parameters, TrainingSource};
+use partita_model::nn::{BaseValues, Linear, Mode, NameSet, Parameters, TrainingSource};
 use partita_model::speech::{Adapter, AdapterConfig, AdapterShape, CtcHead, ctc_loss};
 use partita_model::whisper::{Encoder, WhisperConfig};
 use std::time::Instant;
@@ -99,7 +99,14 @@ fn main() {
         let source = TrainingSource::new(&parameters, NameSet::parse(trainable).unwrap());
         let encoder = Encoder::load(&source, &BASE).unwrap();
         let adapter = Adapter::load(&source, &config).unwrap();
-        let head = CtcHead::load(&source, rows.clone(), 1.0).unwrap();
+        let head = CtcHead::load(
+            &source,
+            Linear::float(rows.clone(), None, Mode::Training),
+            (SHORTLIST, LLM),
+            1.0,
+            device,
+        )
+        .unwrap();
         let lower = encoder.lower_layers(&mel, &lengths, from).unwrap();
         let loss = |encoded_frames: &Tensor| {
             let (vectors, frames) = adapter.forward(encoded_frames, &encoded)?;

@@ -8,7 +8,7 @@ use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
 use partita_model::files::WeightFile;
 use partita_model::nn::{
-    FileSource, Mode, NameSet, Parameters, Precision, TrainingSource, WeightSource,
+    FileSource, Linear, Mode, NameSet, Parameters, Precision, TrainingSource, WeightSource,
 };
 use partita_model::speech::{Adapter, AdapterConfig, AdapterShape, CtcHead, ctc_loss, greedy};
 
@@ -333,7 +333,10 @@ fn an_adapter_learns_by_ctc() {
     };
     let adapter = Adapter::load(&source, &config).unwrap();
     let rows = Tensor::randn(0f32, 0.1, (30, 24), device).unwrap();
-    let head = CtcHead::load(&source, rows.clone(), config.output_rms).unwrap();
+    let linear = |mode| Linear::float(rows.clone(), None, mode);
+    let shape = (30, 24);
+    let head =
+        CtcHead::load(&source, linear(Mode::Training), shape, config.output_rms, device).unwrap();
     assert_eq!((head.blank(), source.trainable().len()), (30, 7));
     let frames = Tensor::randn(0f32, 1.0, (2, 40, 16), device).unwrap();
     let labels = [vec![3u32, 3, 17, 29, 0], vec![8, 1]];
@@ -357,7 +360,9 @@ fn an_adapter_learns_by_ctc() {
     // What was trained is what an evaluating network sees.
     let evaluation = TrainingSource::evaluating(&parameters);
     let adapter = Adapter::load(&evaluation, &config).unwrap();
-    let head = CtcHead::load(&evaluation, rows, config.output_rms).unwrap();
+    let head =
+        CtcHead::load(&evaluation, linear(Mode::Inference), shape, config.output_rms, device)
+            .unwrap();
     let (vectors, lengths) = adapter.forward(&frames, &[40, 23]).unwrap();
     let scores = head.forward(&vectors).unwrap();
     assert_eq!(greedy(&scores, &lengths, head.blank()).unwrap(), labels);

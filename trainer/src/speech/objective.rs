@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device, Tensor, Var};
-use partita_model::nn::{LowRank, LowRankSpec, NameSet, Parameters, TrainingSource};
+use candle_core::{DType, Device, Var};
+use partita_model::nn::{LowRank, LowRankSpec, NameSet, Parameters, TrainingSource, WeightSource};
 use partita_model::speech::{
     AdapterConfig, AdapterShape, Bases, CtcHead, SpeechConfig, SpeechLlm, TrainedModel,
 };
@@ -245,10 +245,10 @@ impl SpeechObjective {
             false => None,
             true => {
                 let ids = self.config.shortlist.ids();
-                let rows = self.bases.text.rows("token_embd.weight", ids)?;
-                let width = self.config.adapter.llm_width;
-                let rows = Tensor::from_vec(rows, (ids.len(), width), &self.device)?;
-                Some(CtcHead::load(source, rows, self.config.adapter.output_rms)?)
+                let AdapterConfig { llm_width, output_rms, .. } = self.config.adapter;
+                let (text, shape) = (&self.bases.text, (ids.len(), llm_width));
+                let rows = source.linear_of_rows(text, "token_embd", ids, &self.device)?;
+                Some(CtcHead::load(source, rows, shape, output_rms, &self.device)?)
             }
         };
         Ok((model, head))

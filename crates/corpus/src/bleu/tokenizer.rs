@@ -54,7 +54,9 @@ impl Tokenizer {
     pub fn tokens(self, text: &str) -> Vec<String> {
         let own = |tokens: &str| tokens.split(is_space).map(str::to_owned).collect::<Vec<_>>();
         let mut tokens = match self {
-            Self::Mteval13a => own(&western(&format!(" {} ", plain(text.trim_end_matches(is_space))))),
+            Self::Mteval13a => {
+                own(&western(&format!(" {} ", plain(text.trim_end_matches(is_space)))))
+            }
             Self::Chinese => {
                 let mut apart = String::with_capacity(3 * text.len());
                 for c in text.trim_matches(is_space).chars() {
@@ -65,9 +67,7 @@ impl Tokenizer {
                 }
                 own(&western(&apart))
             }
-            Self::Characters => {
-                text.chars().filter(|&c| !is_space(c)).map(String::from).collect()
-            }
+            Self::Characters => text.chars().filter(|&c| !is_space(c)).map(String::from).collect(),
         };
         tokens.retain(|token| !token.is_empty());
         tokens

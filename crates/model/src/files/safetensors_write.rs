@@ -10,7 +10,8 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{FileError, whole};
 
-/// Writes tensors as f32, in the order of their names, with texts as metadata.
+/// Writes tensors, those of f16 as they are and all others as f32, in the order of their names, with
+/// texts as metadata.
 ///
 /// # Errors
 /// Doubled names or keys, data that cannot be fetched from its device, and whatever the system
@@ -23,18 +24,28 @@ pub fn write_safetensors(
     let mut stored = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let wrong = |error: candle_core::Error| FileError::tensor(path, name, error.to_string());
-        let fetch = || tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all();
-        let values = fetch().and_then(|values| values.to_vec1::<f32>()).map_err(wrong)?;
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        stored.push((name.as_str(), tensor.dims().to_vec(), bytes));
+        let fetch = || tensor.to_device(&Device::Cpu)?.flatten_all();
+        let (dtype, bytes) = match tensor.dtype() {
+            DType::F16 => {
+                let values = fetch().and_then(|t| t.to_vec1::<half::f16>()).map_err(wrong)?;
+                (Dtype::F16, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+            _ => {
+                let fetch = || fetch()?.to_dtype(DType::F32)?.to_vec1::<f32>();
+                let values = fetch().map_err(wrong)?;
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                (Dtype::F32, bytes)
+            }
+        };
+        stored.push((name.as_str(), tensor.dims().to_vec(), dtype, bytes));
     }
     stored.sort_by_key(|(name, ..)| *name);
     if let Some([(name, ..), _]) = stored.array_windows().find(|[(a, ..), (b, ..)]| a == b) {
         return Err(FileError::tensor(path, name, "given twice"));
     }
     let mut views = Vec::with_capacity(stored.len());
-    for (name, shape, bytes) in &stored {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+    for (name, shape, dtype, bytes) in &stored {
+        let view = TensorView::new(*dtype, shape.clone(), bytes);
         let view = view.map_err(|error| FileError::tensor(path, name, error.to_string()))?;
         views.push((*name, view));
     }

@@ -113,6 +113,10 @@ impl<S: WeightSource> WeightSource for DeltaSource<'_, S> {
             if changed { linear.with_bias(Some(bias_of()?)) } else { linear }
         };
         match self.low_rank(name, (outputs, inputs))? {
+            // One product instead of three, where the weight is in floats anyway.
+            Some(low_rank) if linear.is_float() => {
+                Ok(linear.with_low_rank(low_rank).merged()?.settled())
+            }
             Some(low_rank) => Ok(linear.with_low_rank(low_rank)),
             None => Ok(linear),
         }

@@ -62,6 +62,11 @@ impl Linear {
         Ok(Self { weight, change: None, bias, mode: Mode::Inference })
     }
 
+    /// Whether the weight is held in floats.
+    pub fn is_float(&self) -> bool {
+        matches!(self.weight, Weight::Float(_))
+    }
+
     /// The same layer with another bias `[out]`.
     pub fn with_bias(self, bias: Option<Tensor>) -> Self {
         Self { bias, ..self }
@@ -106,6 +111,12 @@ impl Linear {
             other => (self.weight.clone(), other.clone()),
         };
         Self { weight, change, bias: self.bias.clone(), mode: self.mode }
+    }
+
+    /// The same layer without the way back that [`Linear::merged`] keeps, and the memory it takes.
+    pub fn settled(self) -> Self {
+        let change = self.change.filter(|change| !matches!(change, Change::Merged(..)));
+        Self { change, ..self }
     }
 
     /// The weight that is used, as f32 `[out, in]`.

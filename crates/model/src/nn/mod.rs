@@ -34,7 +34,6 @@ pub use dropout::Dropout;
 pub use initial::Init;
 pub use kernels::{Gate, gated, gelu, log_sum_exp, softmax};
 pub(crate) use kernels::{add_bias, softmax_rows};
-pub(crate) use linear::product;
 pub use linear::{Activation, Linear};
 pub use low_rank::{LowRank, LowRankSpec};
 pub use names::NameSet;

@@ -1,6 +1,6 @@
 //! The speech model as an [`Engine`].
 
-use super::{Answer, SpeechLlm, Task, Wish};
+use super::{Answer, CtcHead, SpeechLlm, Task, Wish};
 use crate::engine::{Capabilities, Engine, Request, Segment, Text, Transcript};
 use crate::error::ModelError;
 use crate::tokens::Lang;
@@ -13,6 +13,7 @@ pub struct SpeechEngine {
     model: SpeechLlm,
     mel: LogMel,
     capabilities: Capabilities,
+    ctc: Option<CtcHead>,
 }
 
 /// Longest audio that the encoder takes, in seconds.
@@ -38,7 +39,19 @@ impl SpeechEngine {
             streaming: true,
             longest_window: LONGEST,
         };
-        Ok(Self { model, mel: LogMel::new(mel_bins)?, capabilities })
+        Ok(Self { model, mel: LogMel::new(mel_bins)?, capabilities, ctc: None })
+    }
+
+    /// With the CTC head that the model's adapter was trained by: segments get times of their own.
+    pub fn with_ctc(mut self, head: CtcHead) -> Self {
+        self.capabilities.timestamps = true;
+        self.ctc = Some(head);
+        self
+    }
+
+    /// The CTC head, where there is one.
+    pub fn ctc(&self) -> Option<&CtcHead> {
+        self.ctc.as_ref()
     }
 
     /// The model.
@@ -83,12 +96,21 @@ impl Engine for SpeechEngine {
         let target = request.translate.as_ref().map(|code| known(targets, code)).transpose()?;
         let all: Vec<Lang> = understood.iter().filter_map(|code| code.parse().ok()).collect();
         let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
-        let begun = self.model.begin(&self.listen(samples)?)?;
+        let audio = self.listen(samples)?;
+        let begun = self.model.begin(&audio)?;
         let task = target.map_or(Task::Transcribe, Task::Translate);
         let languages = given.as_ref().map_or(&all[..], std::slice::from_ref);
         let (silence, beam) = (request.silence_guard, request.beam);
         let wish = Wish { languages, silence, beam, ..Wish::new(task, seconds) };
         let answer = self.model.write(&begun, &wish)?;
+        let timed = match &self.ctc {
+            Some(head) if request.timestamps => self.model.segments(head, &audio, task, &answer)?,
+            _ => None,
+        };
+        let mut text = whole(&answer, &answer.text, seconds, answer.hypothesis.tokens.len());
+        if let Some(timed) = timed {
+            text.segments = timed;
+        }
         let nobody = if answer.language.is_none() { answer.language_probability } else { 0.0 };
         let language = answer.language.or(given);
         Ok(Transcript {
@@ -99,13 +121,13 @@ impl Engine for SpeechEngine {
                 .translation
                 .as_ref()
                 .map(|translation| whole(&answer, translation, seconds, 0)),
-            text: whole(&answer, &answer.text, seconds, answer.hypothesis.tokens.len()),
+            text,
             resume: None,
         })
     }
 }
 
-/// A text over all of the audio: the model gives no times.
+/// A text over all of the audio.
 fn whole(answer: &Answer, text: &str, seconds: f64, tokens: usize) -> Text {
     let text = text.to_owned();
     let segments =

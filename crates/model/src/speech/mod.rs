@@ -11,6 +11,7 @@ mod grammar;
 mod loss;
 mod model;
 mod task;
+mod timing;
 mod trained;
 mod transformer_conv;
 mod ultravox;

@@ -1,9 +1,9 @@
 //! A trained model's folder: what it is made of, and what training changed of its bases.
 
-use super::{Bases, SpeechConfig, SpeechEngine, SpeechLlm};
+use super::{AdapterConfig, Bases, CtcHead, SpeechConfig, SpeechEngine, SpeechLlm};
 use crate::error::ModelError;
 use crate::files::{WeightFile, whole};
-use crate::nn::{DeltaSource, FileSource, Precision};
+use crate::nn::{DeltaSource, FileSource, Precision, WeightSource};
 use crate::tokens::Lang;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,15 @@ impl TrainedModel {
         let speech = over(FileSource::new(&encoder, device, Precision::Prefill))?;
         let text = over(FileSource::new(&llm, device, Precision::Decoding))?;
         let model = SpeechLlm::load(&speech, &text, &bases, &self.config, device)?;
-        SpeechEngine::new(model, bases.encoder.mel_bins, &self.languages, &self.targets)
+        let engine =
+            SpeechEngine::new(model, bases.encoder.mel_bins, &self.languages, &self.targets)?;
+        if !delta.contains(CtcHead::BLANK) {
+            return Ok(engine);
+        }
+        let ids = self.config.shortlist.ids();
+        let rows = text.linear_of_rows(&llm, "token_embd", ids, device)?;
+        let AdapterConfig { llm_width, output_rms, .. } = self.config.adapter;
+        let shape = (ids.len(), llm_width);
+        Ok(engine.with_ctc(CtcHead::load(&speech, rows, shape, output_rms, device)?))
     }
 }

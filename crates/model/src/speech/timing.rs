@@ -1,0 +1,83 @@
+//! When the words of an answer were said.
+
+use super::{Answer, CTC_STEP, CtcHead, SpeechLlm, Task, align};
+use crate::engine::Segment;
+use crate::error::ModelError;
+use crate::tokens::Mark;
+use candle_core::{DType, Tensor};
+
+/// Seconds of silence that part two segments.
+const PAUSE: f64 = 0.8;
+
+/// Marks behind which a sentence ends.
+const STOPS: [char; 8] = ['.', '?', '!', '…', '。', '？', '！', '।'];
+
+impl SpeechLlm {
+    /// What CTC alone reads in one clip's vectors `[1, time, width]` ([`SpeechLlm::listen`]): rougher
+    /// than an answer and far cheaper.
+    ///
+    /// # Errors
+    /// When the head is of another model.
+    pub fn glimpse(&self, head: &CtcHead, audio: &Tensor) -> Result<String, ModelError> {
+        let scores = head.forward(&audio.to_dtype(DType::F32)?)?;
+        let read = super::greedy(&scores, &[scores.dim(1)?], head.blank())?;
+        let shortlist = self.vocabulary().shortlist();
+        let labels = read.into_iter().flatten();
+        let tokens: Vec<u32> = labels.filter_map(|label| shortlist.full(label)).collect();
+        Ok(self.vocabulary().tokenizer().decode(&tokens).trim().to_owned())
+    }
+
+    /// The transcript of an answer as sentences with their times, by forced alignment of its tokens
+    /// to the clip's vectors `[1, time, width]` in steps of [`CTC_STEP`]; long pauses part segments
+    /// too. `None` when the clip is too short for so many tokens, or the answer holds no transcript.
+    ///
+    /// # Errors
+    /// When the head is of another model.
+    pub fn segments(
+        &self,
+        head: &CtcHead,
+        audio: &Tensor,
+        task: Task,
+        answer: &Answer,
+    ) -> Result<Option<Vec<Segment>>, ModelError> {
+        let vocabulary = self.vocabulary();
+        if matches!(task, Task::DirectTranslation(_) | Task::TextTranslation(_)) {
+            return Ok(None);
+        }
+        let joint = task.joint().map(|to| vocabulary.place_of(Mark::To(to)));
+        let said = answer.places.iter().copied().take_while(|&place| Some(place) != joint);
+        let said = vocabulary.tokens(&said.collect::<Vec<_>>());
+        let label = |&id: &u32| {
+            let is_word = vocabulary.marks().of(id).is_none();
+            is_word.then(|| vocabulary.shortlist().short(id)).flatten().map(|label| (id, label))
+        };
+        let (tokens, labels): (Vec<u32>, Vec<u32>) = said.iter().filter_map(label).unzip();
+        let scores = head.forward(&audio.to_dtype(DType::F32)?)?.squeeze(0)?;
+        let Some(alignment) = align(&scores, &labels, head.blank())? else { return Ok(None) };
+        let time = |frame: usize| frame as f64 * CTC_STEP;
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut open: Vec<u32> = Vec::new();
+        let text = |tokens: &[u32]| vocabulary.tokenizer().decode(tokens).trim().to_owned();
+        for (&token, frames) in tokens.iter().zip(&alignment.frames) {
+            let (start, end) = (time(frames.start), time(frames.end));
+            let paused = segments.last().is_some_and(|last| start - last.end >= PAUSE);
+            // Inside a word nobody pauses: there the alignment has gone astray.
+            let bytes = vocabulary.tokenizer().bytes(token).unwrap_or_default();
+            let begins = bytes.first().is_none_or(u8::is_ascii_whitespace);
+            let ended = segments.last().is_some_and(|last| last.text.ends_with(STOPS));
+            match segments.last_mut() {
+                Some(last) if !(ended || paused && begins) => {
+                    open.push(token);
+                    last.end = end;
+                    last.text = text(&open);
+                }
+                _ => {
+                    open = vec![token];
+                    segments.push(Segment { start, end, text: text(&open) });
+                }
+            }
+        }
+        segments.retain(|segment| !segment.text.is_empty());
+        Ok(Some(segments))
+    }
+}
