@@ -202,7 +202,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Pack { model, out, rank, json } => {
             let report = pack::pack(&pack::Options { model, out, rank })?;
-            if json { print_json(&report)? } else { print(&pack::render(&report))? }
+            if json {
+                print_json(&report)?
+            } else {
+                print(&pack::render(&report))?
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::CheckData { sources, leaks: true, common, .. } => {

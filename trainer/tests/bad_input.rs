@@ -1,7 +1,8 @@
 //! What people get wrong, through the program: data, recipes, checkpoints, disks, devices.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-mod small;
+mod recordings;
+mod small_speech;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ fn error(output: &Output) -> String {
 
 /// The small recipe with changes, in a folder with its data.
 fn recipe(folder: &Path, changes: &[(&str, &str)]) -> PathBuf {
-    let path = small::recipe(folder);
+    let path = small_speech::recipe(folder);
     let mut text = fs::read_to_string(&path).unwrap();
     for (from, to) in changes {
         assert!(text.contains(from), "{from}");
@@ -68,9 +69,9 @@ fn rows_that_cannot_be_used_are_named_and_the_others_trained_on() {
     let manifest = folder.path().join("speech.jsonl");
     let mut rows = fs::read_to_string(&manifest).unwrap();
     let first = rows.lines().count() + 1;
-    let mut broken = small::samples(3);
+    let mut broken = small_speech::samples(3);
     broken[99] = f32::NAN;
-    fs::write(folder.path().join("nan.wav"), small::wav(&broken)).unwrap();
+    fs::write(folder.path().join("nan.wav"), recordings::wav(&broken)).unwrap();
     fs::write(folder.path().join("empty.wav"), b"").unwrap();
     fs::write(folder.path().join("letters.wav"), b"no sound at all ".repeat(50)).unwrap();
     for (name, changes) in [

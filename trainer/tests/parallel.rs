@@ -3,7 +3,8 @@
 //! Runs where the feature `mpi` is built and `mpirun` is there (`make test-mpi`).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
-mod small;
+mod recordings;
+mod small_speech;
 mod toy;
 
 use std::fs;
@@ -253,7 +254,7 @@ fn what_fails_in_one_process_ends_both() {
 #[test]
 fn the_program_trains_a_speech_model_in_two_processes() {
     let folder = tempfile::tempdir().unwrap();
-    let recipe = small::recipe(folder.path());
+    let recipe = small_speech::recipe(folder.path());
     let Some(mut command) = mpirun() else { return };
     let text_of = fs::read_to_string(&recipe).unwrap();
     let with = |name: &str, accumulate: usize| {

@@ -2,7 +2,8 @@
 //! warm start by CTC, transcription, and translation with low-rank changes and text.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-mod small;
+mod recordings;
+mod small_speech;
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +18,7 @@ use partita_train::run_folder::RunFolder;
 use partita_train::speech::SpeechObjective;
 use partita_train::train;
 use partita_train::training_loop::{self, Outcome};
-use small::{recipe, samples};
+use small_speech::{recipe, samples};
 
 fn lines(run: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();

@@ -1,6 +1,6 @@
-//! A speech model of a few thousand weights, clips of tones, and a recipe that trains it.
-#![allow(dead_code, reason = "each test uses a part of it")]
+//! A small speech model for tests: random bases, clips of tones, a recipe.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,7 @@ use partita_model::files::{Value, WeightFile};
 use partita_model::nn::{Init, NameSet, Parameters, TrainingSource, WeightSource};
 use serde_json::json;
 
-#[path = "../recordings/mod.rs"]
-mod recordings;
-pub use recordings::wav;
+use crate::recordings::wav;
 
 /// Words, each a tone.
 pub const WORDS: [(&str, &str, f32); 4] = [
@@ -161,7 +159,7 @@ pub fn samples(clip: usize) -> Vec<f32> {
 }
 
 /// Clips of three tones that say three words, with German translations; noise; sentences.
-pub fn data(folder: &Path) {
+fn data(folder: &Path) {
     let (mut speech, mut text) = (String::new(), String::new());
     for clip in 0..60usize {
         let words = words(clip);
@@ -197,7 +195,6 @@ pub fn data(folder: &Path) {
     fs::write(folder.join("text.jsonl"), text).unwrap();
 }
 
-/// A recipe with its bases and data in a folder, and its path.
 pub fn recipe(folder: &Path) -> PathBuf {
     small_encoder(&folder.join("encoder.gguf"));
     small_llm(&folder.join("llm.gguf"));
