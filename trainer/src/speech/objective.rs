@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use partita_model::nn::{LowRank, LowRankSpec, NameSet, Parameters, TrainingSource, WeightSource};
 use partita_model::speech::{
     AdapterConfig, AdapterShape, Bases, CtcHead, SpeechConfig, SpeechLlm, TrainedModel,
