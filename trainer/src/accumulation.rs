@@ -3,6 +3,9 @@
 use anyhow::{Context, Result, bail};
 use candle_core::{CpuStorage, Device, Storage, Tensor, Var};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::parallel::{Exact, Processes};
 
 /// Elements that one thread sums at a time. Fixed, so that the order of additions is too.
 const CHUNK: usize = 1 << 14;
@@ -16,6 +19,15 @@ pub struct Accumulator {
     sums: Vec<Option<Tensor>>,
     tokens: u64,
     loss: f64,
+}
+
+/// What a process has accumulated, besides the sums.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Accumulated {
+    /// Which variables have a gradient.
+    present: Vec<bool>,
+    tokens: u64,
+    loss: Exact,
 }
 
 impl Accumulator {
@@ -84,6 +96,33 @@ impl Accumulator {
             squares += sum_of_squares(sum)?;
         }
         Ok(squares.sqrt() * self.scale())
+    }
+
+    /// What there is to tell other processes.
+    pub(crate) fn accumulated(&self) -> Accumulated {
+        let present = self.sums.iter().map(Option::is_some).collect();
+        Accumulated { present, tokens: self.tokens, loss: self.loss.into() }
+    }
+
+    /// Sums over all processes; `all` is what each of them has accumulated.
+    pub(crate) fn join(&mut self, all: &[Accumulated], processes: &dyn Processes) -> Result<()> {
+        if processes.size() == 1 {
+            return Ok(());
+        }
+        for (index, (variable, total)) in self.variables.iter().zip(&mut self.sums).enumerate() {
+            if !all.iter().any(|one| one.present.get(index) == Some(&true)) {
+                continue;
+            }
+            let own = match total.take() {
+                Some(total) => total.contiguous()?,
+                // Adding it changes no bit of what others have; 0 would change -0.
+                None => Tensor::full(-0.0_f32, variable.shape(), variable.device())?,
+            };
+            *total = Some(processes.sum(&own)?);
+        }
+        self.tokens = all.iter().map(|one| one.tokens).sum();
+        self.loss = all.iter().map(|one| f64::from(one.loss)).sum();
+        Ok(())
     }
 
     /// Forgets the sums and keeps the variables.

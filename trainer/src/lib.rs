@@ -7,6 +7,7 @@
 //! - [`recipe`]: what is trained, as a TOML file; [`stages`]: how far it has come.
 //! - [`training_loop`]: trains any [`objective::Objective`] by a recipe, with an
 //!   [`optimizer`] over [`accumulation`]s of gradients and learning rates on a [`schedule`].
+//! - [`parallel`]: several processes that train together.
 //! - [`speech`]: the speech model as such an objective.
 //! - [`train`]: the commands that begin and resume a run.
 //! - [`pack`]: a trained model made small.
@@ -19,14 +20,17 @@ pub mod accumulation;
 mod audio;
 pub mod check;
 pub mod checkpoint;
+mod counts;
 pub mod data;
 pub mod evaluate;
 pub mod gradients;
+mod journal;
 pub mod metrics;
 pub mod objective;
 pub mod optimizer;
 pub mod output;
 pub mod pack;
+pub mod parallel;
 pub mod prepare;
 pub mod progress;
 pub mod recipe;

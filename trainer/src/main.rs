@@ -9,9 +9,12 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use partita_corpus::BadRow;
 use partita_corpus::manifest::Split;
+use partita_train::parallel::{Engine, Processes};
 use partita_train::sources::Kind;
 use partita_train::training_loop::Outcome;
-use partita_train::{check, data, evaluate, output, pack, prepare, report, reproduce, train};
+use partita_train::{
+    check, data, evaluate, output, pack, parallel, prepare, report, reproduce, train,
+};
 
 /// Prepares data for, and trains, the speech language models of Partita.
 #[derive(Parser)]
@@ -213,9 +216,12 @@ struct Eval {
 
 #[derive(Args)]
 struct Running {
-    /// `cpu`, `cuda:N` or `metal`
+    /// `cpu`, `cuda:N` or `metal`; `cuda` for the card that is this process's among several
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Train with the other processes that `mpirun` has started
+    #[arg(long, value_name = "ENGINE")]
+    parallel: Option<Engine>,
     /// Show no progress.
     #[arg(long)]
     quiet: bool,
@@ -274,8 +280,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Train { recipe, out, speech, text, seed, running } => {
             let options = train::Options { recipe, out, speech, text, seed };
-            let (run, outcome) = train::begin(&options, &device(&running)?, running.quiet)?;
-            ended(&run, outcome)
+            let (mut processes, device) = parallel::join(running.parallel, &running.device)?;
+            let (run, outcome) =
+                train::begin_together(&*processes, &options, &device, running.quiet)?;
+            ended(&mut *processes, &run, outcome)
         }
         Command::Eval(eval) => run_eval(eval),
         Command::Report { run, out, gradients, clips, running } => {
@@ -287,8 +295,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Reproduce(options) => run_reproduce(options),
         Command::Resume { run, running } => {
-            let outcome = train::resume(&run, &device(&running)?, running.quiet)?;
-            ended(&run, outcome)
+            let (mut processes, device) = parallel::join(running.parallel, &running.device)?;
+            let outcome = train::resume_together(&*processes, &run, &device, running.quiet)?;
+            ended(&mut *processes, &run, outcome)
         }
         Command::Pack { model, out, rank, json } => {
             let report = pack::pack(&pack::Options { model, out, rank })?;
@@ -379,7 +388,11 @@ fn device(running: &Running) -> Result<candle_core::Device> {
     Ok(partita_model::device::named(&running.device)?)
 }
 
-fn ended(run: &Path, outcome: Outcome) -> Result<ExitCode> {
+fn ended(processes: &mut dyn Processes, run: &Path, outcome: Outcome) -> Result<ExitCode> {
+    processes.end();
+    if processes.rank() > 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
     let how = match outcome {
         Outcome::Finished => "finished",
         Outcome::Stopped => "stopped; `partita-train resume` goes on",

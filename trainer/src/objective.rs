@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use candle_core::{Tensor, Var};
 
 use crate::metrics::{EvaluationRecord, StepRecord};
@@ -76,6 +76,29 @@ pub trait Objective {
     /// # Errors
     /// When there are no data, or a device fails.
     fn loss(&mut self, at: &Position) -> Result<Loss>;
+
+    /// Which of several processes takes each of the `count` micro-batches of a step: one from 0
+    /// for each, the same answer in every process. `at` is the first of them.
+    ///
+    /// # Errors
+    /// When there are no tasks.
+    fn shares(&self, _at: &Position, count: usize, processes: usize) -> Result<Vec<usize>> {
+        Ok((0..count).map(|micro_batch| micro_batch % processes).collect())
+    }
+
+    /// Moves on in the data as [`Objective::loss`] would, past a micro-batch that another process
+    /// takes.
+    ///
+    /// # Errors
+    /// As [`Objective::loss`]; when several processes cannot train this.
+    fn pass(&mut self, _at: &Position) -> Result<()> {
+        bail!("several processes cannot train this together")
+    }
+
+    /// What people should know since the last time, such as rows that cannot be used; a line each.
+    fn notes(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Measures on development data, by name; among them the recipe's metric. Training goes on
     /// as if it had not been called.

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::checkpoint::{self, Checkpoint};
+use crate::parallel::{Processes, together};
 use crate::recipe::Recipe;
 
 const CONFIG: &str = "config.toml";
@@ -50,7 +51,8 @@ pub struct RunFolder {
     path: PathBuf,
     recipe: Recipe,
     config: String,
-    _lock: File,
+    /// `None` where the first of several processes holds it.
+    _lock: Option<File>,
 }
 
 /// The checkpoints of a run.
@@ -84,7 +86,7 @@ impl RunFolder {
             fs::rename(&unfinished, &file)
         };
         write().with_context(|| format!("{}: cannot write", file.display()))?;
-        Ok(Self { path: path.to_owned(), recipe: recipe.clone(), config, _lock: lock })
+        Ok(Self { path: path.to_owned(), recipe: recipe.clone(), config, _lock: Some(lock) })
     }
 
     /// Opens the folder of a run that was begun, and clears away what a trainer that was killed
@@ -108,7 +110,31 @@ impl RunFolder {
                     .with_context(|| format!("{}: cannot remove", entry.path().display()))?;
             }
         }
-        Ok(Self { path: path.to_owned(), recipe, config, _lock: lock })
+        Ok(Self { path: path.to_owned(), recipe, config, _lock: Some(lock) })
+    }
+
+    /// Opens a run in every one of several processes, which share the folder: in the first one as
+    /// `open` does, and in the others what that has made or found.
+    ///
+    /// # Errors
+    /// Those of `open`, in all of them; when the others do not find the run.
+    pub fn open_together(
+        processes: &dyn Processes,
+        path: &Path,
+        open: impl FnOnce() -> Result<Self>,
+    ) -> Result<Self> {
+        let first = processes.rank() == 0;
+        let opened = together(processes, first.then(open).transpose())?;
+        let run = match opened {
+            Some(run) => Ok(run),
+            None => {
+                Recipe::load(&path.join(CONFIG)).map_err(anyhow::Error::from).and_then(|recipe| {
+                    let config = recipe.to_toml()?;
+                    Ok(Self { path: path.to_owned(), recipe, config, _lock: None })
+                })
+            }
+        };
+        together(processes, run)
     }
 
     /// The folder.

@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 
 use crate::objective::Watcher;
+use crate::parallel::{Alone, Processes, together};
 use crate::progress::Bar;
 use crate::recipe::Recipe;
 use crate::run_folder::{RunFolder, runs_folder};
-use crate::speech::SpeechObjective;
-use crate::training_loop::{Outcome, stop_on_interrupt, train};
+use crate::speech::{Share, SpeechObjective};
+use crate::training_loop::{Outcome, stop_on_interrupt, train_together};
 
 /// What the command line says about a new run.
 #[derive(Debug, Clone)]
@@ -34,15 +35,32 @@ pub struct Options {
 /// When the recipe, its data or bases cannot be used, there is such a run already, or training
 /// fails. Checkpoints that were written stay.
 pub fn begin(options: &Options, device: &Device, quiet: bool) -> Result<(PathBuf, Outcome)> {
-    let recipe = resolve(options)?;
-    let path = match &options.out {
-        Some(out) => out.clone(),
-        None => runs_folder()?.join(format!("{}-{}", recipe.name, recipe.seed)),
-    };
-    let mut objective = SpeechObjective::open(&recipe, device)?;
-    let run = RunFolder::create(&path, &recipe)?;
+    begin_together(&Alone, options, device, quiet)
+}
+
+/// The same in each of several processes.
+///
+/// # Errors
+/// As [`begin`], in all of them when one fails.
+pub fn begin_together(
+    processes: &dyn Processes,
+    options: &Options,
+    device: &Device,
+    quiet: bool,
+) -> Result<(PathBuf, Outcome)> {
+    let prepared = resolve(options).and_then(|recipe| {
+        let path = match &options.out {
+            Some(out) => out.clone(),
+            None => runs_folder()?.join(format!("{}-{}", recipe.name, recipe.seed)),
+        };
+        let objective = SpeechObjective::open_share(&recipe, device, share(processes))?;
+        Ok((recipe, path, objective))
+    });
+    let (recipe, path, mut objective) = together(processes, prepared)?;
+    let create = || RunFolder::create(&path, &recipe);
+    let run = RunFolder::open_together(processes, &path, create)?;
     let stop = stop_on_interrupt()?;
-    let outcome = go_on(&mut objective, &run, &stop, quiet)?;
+    let outcome = go_on_together(processes, &mut objective, &run, &stop, quiet)?;
     Ok((path, outcome))
 }
 
@@ -85,10 +103,24 @@ pub fn resolve(options: &Options) -> Result<Recipe> {
 /// # Errors
 /// As [`begin`]; when the folder is no run.
 pub fn resume(path: &Path, device: &Device, quiet: bool) -> Result<Outcome> {
-    let run = RunFolder::open(path)?;
-    let mut objective = SpeechObjective::open(run.recipe(), device)?;
+    resume_together(&Alone, path, device, quiet)
+}
+
+/// The same in each of several processes, as many as before or not.
+///
+/// # Errors
+/// As [`resume`], in all of them when one fails.
+pub fn resume_together(
+    processes: &dyn Processes,
+    path: &Path,
+    device: &Device,
+    quiet: bool,
+) -> Result<Outcome> {
+    let run = RunFolder::open_together(processes, path, || RunFolder::open(path))?;
+    let opened = SpeechObjective::open_share(run.recipe(), device, share(processes));
+    let mut objective = together(processes, opened)?;
     let stop = stop_on_interrupt()?;
-    go_on(&mut objective, &run, &stop, quiet)
+    go_on_together(processes, &mut objective, &run, &stop, quiet)
 }
 
 /// Trains until the recipe is carried out or `stop` is raised, with progress on standard error
@@ -102,15 +134,32 @@ pub fn go_on(
     stop: &AtomicBool,
     quiet: bool,
 ) -> Result<Outcome> {
-    let mut bar = (!quiet).then(Bar::default);
+    go_on_together(&Alone, objective, run, stop, quiet)
+}
+
+fn go_on_together(
+    processes: &dyn Processes,
+    objective: &mut SpeechObjective,
+    run: &RunFolder,
+    stop: &AtomicBool,
+    quiet: bool,
+) -> Result<Outcome> {
+    let first = processes.rank() == 0;
+    let mut bar = (first && !quiet).then(Bar::default);
     let watcher: &mut dyn Watcher = match &mut bar {
         Some(bar) => bar,
         None => &mut (),
     };
-    objective.describe(run.path())?;
-    let outcome = train(objective, run, stop, watcher)?;
-    objective.write_model(run.path())?;
+    let described = if first { objective.describe(run.path()) } else { Ok(()) };
+    together(processes, described)?;
+    let outcome = train_together(processes, objective, run, stop, watcher)?;
+    let written = if first { objective.write_model(run.path()) } else { Ok(()) };
+    together(processes, written)?;
     Ok(outcome)
+}
+
+fn share(processes: &dyn Processes) -> Share {
+    Share { rank: processes.rank(), size: processes.size() }
 }
 
 fn absolute(paths: &[PathBuf]) -> Result<Vec<String>> {

@@ -8,19 +8,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use candle_core::Var;
+use serde::{Deserialize, Serialize};
 
-use crate::accumulation::Accumulator;
+use crate::accumulation::{Accumulated, Accumulator};
 use crate::checkpoint::{self, MOMENTS, PARAMETERS, State};
-use crate::metrics::{EvaluationRecord, Log, Record, Speed, StepRecord};
-use crate::objective::{Loss, Objective, Position, Watcher};
+use crate::counts::Counts;
+use crate::journal::Journal;
+use crate::metrics::{EvaluationRecord, Record, Speed, StepRecord};
+use crate::objective::{Objective, Position, Watcher};
 use crate::optimizer::{AdamW, Group};
+use crate::parallel::{Alone, Exact, Processes, exchange, together};
 use crate::run_folder::RunFolder;
 use crate::stages::{Progress, Stages};
-use crate::tensorboard::Events;
 
 /// How training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,19 +63,58 @@ pub fn train(
     stop: &AtomicBool,
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome> {
-    let mut session = Session::start(objective, run, watcher)?;
-    while session.stages.current().is_some() {
-        if stop.load(Ordering::Relaxed) {
+    train_together(&Alone, objective, run, stop, watcher)
+}
+
+/// The same in one of several processes, each of which has opened the run
+/// ([`RunFolder::open_together`]) and an objective of its own. The first one writes and is told
+/// what happens; it is enough that `stop` is raised in one.
+///
+/// # Errors
+/// As [`train`], in all of them when one fails; when another one cannot be reached.
+pub fn train_together(
+    processes: &dyn Processes,
+    objective: &mut dyn Objective,
+    run: &RunFolder,
+    stop: &AtomicBool,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome> {
+    let session = Session::start(processes, objective, run, watcher);
+    let steps = session.as_ref().map_or(0, |session| session.progress.steps);
+    let mut session = together(processes, session)?;
+    if exchange(processes, Ok(steps))?.iter().any(|others| *others != steps) {
+        bail!("{}: not all processes see the same checkpoints", run.path().display());
+    }
+    // What one process does alone fails in all of them at the next exchange.
+    let mut done = Ok(());
+    loop {
+        let stopped = exchange(processes, done.map(|()| stop.load(Ordering::Relaxed)))?;
+        if session.stages.current().is_none() {
+            return Ok(Outcome::Finished);
+        }
+        if stopped.contains(&true) {
             session.save(None, None)?;
             return Ok(Outcome::Stopped);
         }
-        session.advance()?;
+        let begun = Instant::now();
+        let shares = exchange(processes, session.losses())?;
+        let told = exchange(processes, session.step(shares, begun))?;
+        done = session.conclude(told.first().copied().unwrap_or_default());
     }
-    Ok(Outcome::Finished)
+}
+
+/// What the first process tells the others after a step.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Told {
+    /// Seconds of the step.
+    seconds: Exact,
+    /// The evaluation, if one was due.
+    evaluation: Option<Exact>,
 }
 
 /// A run while it is trained.
 struct Session<'a> {
+    processes: &'a dyn Processes,
     objective: &'a mut dyn Objective,
     run: &'a RunFolder,
     watcher: &'a mut dyn Watcher,
@@ -81,8 +123,7 @@ struct Session<'a> {
     optimizer: AdamW,
     gradients: Accumulator,
     progress: Progress,
-    log: Log,
-    events: Events,
+    journal: Journal,
     memory: Memory,
     /// The best evaluation among the checkpoints that are there.
     best: Option<f32>,
@@ -91,6 +132,7 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn start(
+        processes: &'a dyn Processes,
         objective: &'a mut dyn Objective,
         run: &'a RunFolder,
         watcher: &'a mut dyn Watcher,
@@ -114,7 +156,12 @@ impl<'a> Session<'a> {
         };
         let parameters = objective.parameters();
         let settings = recipe.optimizer;
+        let journal = match processes.rank() {
+            0 => Journal::open(run, bytes, progress.steps)?,
+            _ => Journal::silent(),
+        };
         let mut session = Self {
+            processes,
             objective,
             run,
             watcher,
@@ -123,8 +170,7 @@ impl<'a> Session<'a> {
             optimizer: AdamW::new(settings.clip_norm, settings.skip_limit),
             gradients: Accumulator::new(Vec::new()),
             progress,
-            log: Log::open(&run.metrics(), bytes)?,
-            events: Events::create(&run.events(), progress.steps)?,
+            journal,
             memory: Memory(sysinfo::System::new().ok()),
             best,
             saved: (progress.steps, Instant::now()),
@@ -169,39 +215,135 @@ impl<'a> Session<'a> {
         self.objective.enter_stage(&name, &trained).with_context(|| format!("stage `{name}`"))
     }
 
-    /// A step, and all that is due after it.
-    fn advance(&mut self) -> Result<()> {
-        self.step()?;
-        let settings = self.run.recipe().checkpoints;
-        let ending = self.stages.share(self.progress) >= 1.0;
-        let mut change = None;
-        let mut evaluation = None;
-        if ending || self.progress.steps.is_multiple_of(self.run.recipe().evaluation.every) {
-            let value = self.evaluate()?;
-            evaluation = Some(value as f32).filter(|value| value.is_finite());
-            change = self.stages.after_evaluation(self.progress, value);
+    /// The losses of this process's share of a step, with their gradients.
+    fn losses(&mut self) -> Result<(Counts, Accumulated)> {
+        let step = self.progress.steps + 1;
+        let stage = self.stages.current().map(|(name, _)| name.to_owned()).unwrap_or_default();
+        let tasks = self.stages.tasks(self.progress);
+        let mut at = Position { step, micro_batch: 0, stage, tasks };
+        let (rank, size) = (self.processes.rank(), self.processes.size());
+        let count = self.run.recipe().batch.accumulate.saturating_mul(size);
+        let mut counts = Counts::default();
+        self.gradients.clear();
+        for (micro_batch, process) in
+            self.objective.shares(&at, count, size)?.into_iter().enumerate()
+        {
+            at.micro_batch = micro_batch;
+            if process != rank {
+                self.objective.pass(&at).with_context(|| format!("step {step}"))?;
+                continue;
+            }
+            let loss = self.objective.loss(&at).with_context(|| format!("step {step}"))?;
+            let value = self
+                .gradients
+                .add(&loss.sum, loss.tokens)
+                .with_context(|| format!("step {step}, batch {}", loss.batch))?;
+            counts.add(loss, value);
         }
-        let change = match change {
-            Some(change) => Some(change),
-            None => self.stages.after_step(self.progress),
+        counts.notes = self.objective.notes();
+        Ok((counts, self.gradients.accumulated()))
+    }
+
+    /// The optimiser's step, from the losses of all processes, and an evaluation when one is due.
+    fn step(&mut self, shares: Vec<(Counts, Accumulated)>, begun: Instant) -> Result<Told> {
+        let number = self.progress.steps + 1;
+        let mut counts = Counts::default();
+        let mut accumulated = Vec::with_capacity(shares.len());
+        for (own_counts, own) in shares {
+            counts.join(own_counts);
+            accumulated.push(own);
+        }
+        self.gradients.join(&accumulated, self.processes)?;
+        let rates = self.stages.learning_rates(self.progress);
+        let step = self
+            .optimizer
+            .step(&self.gradients, &rates)
+            .with_context(|| format!("step {number}, batches: {}", counts.suspects()))?;
+        let (loss, tokens) = (self.gradients.loss(), self.gradients.tokens());
+        // Gradients are not needed any more, and evaluation may need the memory.
+        self.gradients.clear();
+        if self.processes.rank() > 0 {
+            return Ok(Told::default());
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        let record = StepRecord {
+            step: number,
+            stage: self.stages.current().map(|(name, _)| name.to_owned()).unwrap_or_default(),
+            // A step whose batches had nothing to learn from has no loss.
+            loss: if tokens > 0 { loss } else { f64::NAN },
+            accuracy: counts.accuracy(tokens),
+            norm: step.norm,
+            clipped: step.clipped,
+            skipped: step.skipped,
+            rates,
+            tokens,
+            parts: counts.means(),
+            speed: Speed {
+                seconds,
+                tokens: tokens as f64 / seconds,
+                audio: counts.audio_seconds() / seconds,
+                waiting: counts.waited() / self.processes.size() as f64 / seconds,
+                memory: self.memory.mebibytes(),
+            },
+            bad: counts.bad,
         };
+        for note in &counts.notes {
+            self.watcher.note(note);
+        }
+        if record.skipped {
+            let bad = record.bad.join("; ");
+            self.watcher.note(&format!("step {number} skipped, not finite; batches: {bad}"));
+        }
+        let now = Progress { steps: number, seconds: self.progress.seconds + seconds };
+        self.watcher.step(&record, self.stages.share(now));
+        self.journal.add(&Record::Step(record))?;
+        let every = self.run.recipe().evaluation.every;
+        let due = self.stages.share(now) >= 1.0 || number.is_multiple_of(every);
+        let evaluation = if due { Some(self.evaluate(now)?.into()) } else { None };
+        Ok(Told { seconds: seconds.into(), evaluation })
+    }
+
+    /// Measures, and returns the value that counts.
+    fn evaluate(&mut self, now: Progress) -> Result<f64> {
+        let begun = Instant::now();
+        let stage = self.stages.current().map(|(name, _)| name.to_owned()).unwrap_or_default();
+        let values = self
+            .objective
+            .evaluate(&stage)
+            .with_context(|| format!("evaluation at step {}", now.steps))?;
+        let metric = self.run.recipe().evaluation.metric.name();
+        let Some(value) = values.get(metric).copied() else {
+            bail!("evaluation does not measure `{metric}`, which the recipe goes by");
+        };
+        let seconds = begun.elapsed().as_secs_f64();
+        let record = EvaluationRecord::new(now, &stage, values, seconds);
+        self.watcher.evaluation(&record);
+        self.journal.add(&Record::Evaluation(record))?;
+        Ok(value)
+    }
+
+    /// All that is due after a step.
+    fn conclude(&mut self, told: Told) -> Result<()> {
+        let seconds = self.progress.seconds + f64::from(told.seconds);
+        self.progress = Progress { steps: self.progress.steps + 1, seconds };
+        let value = told.evaluation.map(f64::from);
+        let change = value
+            .and_then(|value| self.stages.after_evaluation(self.progress, value))
+            .or_else(|| self.stages.after_step(self.progress));
         if let Some(change) = &change {
             let record = Record::Stage { step: self.progress.steps, change: change.clone() };
-            self.log.append(&record)?;
+            self.journal.add(&record)?;
             self.watcher.stage(change);
             self.enter_stage()?;
         }
-        let rises = self.run.recipe().evaluation.metric.rises();
+        let settings = self.run.recipe().checkpoints;
+        let evaluation = value.map(|value| value as f32).filter(|value| value.is_finite());
         let best = match (evaluation, self.best) {
-            (Some(value), Some(best)) => {
-                if rises {
-                    value > best
-                } else {
-                    value < best
-                }
+            (Some(value), Some(best)) if self.run.recipe().evaluation.metric.rises() => {
+                value > best
             }
-            (value, None) => value.is_some(),
-            _ => false,
+            (Some(value), Some(best)) => value < best,
+            (value, _) => value.is_some(),
         };
         let (saved, at) = self.saved;
         let due = at.elapsed().as_secs_f64() >= settings.minutes * 60.0
@@ -212,95 +354,22 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn step(&mut self) -> Result<()> {
-        let begun = Instant::now();
-        let number = self.progress.steps + 1;
-        let stage = self.stages.current().map(|(name, _)| name.to_owned()).unwrap_or_default();
-        let tasks = self.stages.tasks(self.progress);
-        let rates = self.stages.learning_rates(self.progress);
-        let mut record = StepRecord { step: number, stage, ..StepRecord::default() };
-        let mut counts = Counts::default();
-        self.gradients.clear();
-        for micro_batch in 0..self.run.recipe().batch.accumulate {
-            let stage = record.stage.clone();
-            let at = Position { step: number, micro_batch, stage, tasks };
-            let loss = self.objective.loss(&at).with_context(|| format!("step {number}"))?;
-            let value = self
-                .gradients
-                .add(&loss.sum, loss.tokens)
-                .with_context(|| format!("step {number}, batch {}", loss.batch))?;
-            if !value.is_finite() {
-                record.bad.push(loss.batch.clone());
-            }
-            counts.add(loss);
-        }
-        let step = self.optimizer.step(&self.gradients, &rates).with_context(|| {
-            let bad = if record.bad.is_empty() {
-                counts.batches.join("; ")
-            } else {
-                record.bad.join("; ")
-            };
-            format!("step {number}, batches: {bad}")
-        })?;
-        (record.norm, record.clipped, record.skipped) = (step.norm, step.clipped, step.skipped);
-        (record.rates, record.loss, record.tokens) =
-            (rates, self.gradients.loss(), self.gradients.tokens());
-        // Gradients are not needed any more, and evaluation may need the memory.
-        self.gradients.clear();
-        record.accuracy = counts.accuracy(record.tokens);
-        record.parts = counts.means();
-        let seconds = begun.elapsed().as_secs_f64();
-        record.speed = Speed {
-            seconds,
-            tokens: record.tokens as f64 / seconds,
-            audio: counts.audio_seconds / seconds,
-            waiting: counts.waited.as_secs_f64() / seconds,
-            memory: self.memory.mebibytes(),
-        };
-        self.progress = Progress { steps: number, seconds: self.progress.seconds + seconds };
-        self.events.scalars(number, scalars(&record))?;
-        if record.skipped {
-            let bad = record.bad.join("; ");
-            self.watcher.note(&format!("step {number} skipped, not finite; batches: {bad}"));
-        }
-        self.watcher.step(&record, self.stages.share(self.progress));
-        self.log.append(&Record::Step(record))
-    }
-
-    /// Measures, and returns the value that counts.
-    fn evaluate(&mut self) -> Result<f64> {
-        let begun = Instant::now();
-        let stage = self.stages.current().map(|(name, _)| name.to_owned()).unwrap_or_default();
-        let step = self.progress.steps;
-        let values = self
-            .objective
-            .evaluate(&stage)
-            .with_context(|| format!("evaluation at step {step}"))?;
-        let metric = self.run.recipe().evaluation.metric.name();
-        let Some(value) = values.get(metric).copied() else {
-            bail!("evaluation does not measure `{metric}`, which the recipe goes by");
-        };
-        self.events.scalars(step, values.iter().map(|(name, v)| (format!("dev/{name}"), *v)))?;
-        let seconds = begun.elapsed().as_secs_f64();
-        let record = EvaluationRecord::new(self.progress, &stage, values, seconds);
-        self.watcher.evaluation(&record);
-        self.log.append(&Record::Evaluation(record))?;
-        Ok(value)
-    }
-
+    /// Writes a checkpoint, in the first process.
     fn save(&mut self, evaluation: Option<f32>, ends: Option<String>) -> Result<()> {
+        if self.processes.rank() > 0 {
+            return Ok(());
+        }
         // A stop right after a checkpoint needs no other.
         let fresh = self.saved.0 == self.progress.steps && evaluation.is_none() && ends.is_none();
         if fresh && self.progress.steps > 0 {
             return Ok(());
         }
-        self.events.flush()?;
         let state = State {
             progress: self.progress,
             stage: self.stages.state(),
             optimizer: self.optimizer.state(),
             objective: self.objective.state()?,
-            metrics_bytes: self.log.sync()?,
+            metrics_bytes: self.journal.sync()?,
             evaluation,
             ends,
             recipe: self.run.config().to_owned(),
@@ -316,54 +385,6 @@ impl<'a> Session<'a> {
         self.watcher.checkpoint(&path);
         self.run.prune()
     }
-}
-
-/// What the micro-batches of a step had.
-#[derive(Default)]
-struct Counts {
-    correct: Option<u64>,
-    audio_seconds: f64,
-    waited: Duration,
-    batches: Vec<String>,
-    parts: BTreeMap<String, (f64, u64)>,
-}
-
-impl Counts {
-    fn add(&mut self, loss: Loss) {
-        if let Some(correct) = loss.correct {
-            *self.correct.get_or_insert(0) += correct;
-        }
-        self.audio_seconds += loss.audio_seconds;
-        self.waited += loss.waited;
-        self.batches.push(loss.batch);
-        for (name, (sum, count)) in loss.parts {
-            let part = self.parts.entry(name).or_default();
-            *part = (part.0 + sum, part.1 + count);
-        }
-    }
-
-    fn accuracy(&self, tokens: u64) -> Option<f64> {
-        self.correct.map(|correct| correct as f64 / tokens.max(1) as f64)
-    }
-
-    fn means(&self) -> BTreeMap<String, f64> {
-        let mean = |(sum, count): (f64, u64)| sum / count.max(1) as f64;
-        self.parts.iter().map(|(name, part)| (name.clone(), mean(*part))).collect()
-    }
-}
-
-/// The curves of a step.
-fn scalars(record: &StepRecord) -> Vec<(String, f64)> {
-    let named = |name: &str, value: f64| (format!("train/{name}"), value);
-    let mut all = vec![named("loss", record.loss), named("norm", record.norm)];
-    all.extend(record.accuracy.map(|accuracy| named("accuracy", accuracy)));
-    all.extend(record.parts.iter().map(|(name, value)| named(name, *value)));
-    all.extend(record.rates.iter().map(|(name, rate)| (format!("rate/{name}"), *rate)));
-    let Speed { seconds, tokens, audio, waiting, memory } = record.speed;
-    let speed = [("seconds", seconds), ("tokens", tokens), ("audio", audio), ("waiting", waiting)];
-    all.extend(speed.map(|(name, value)| (format!("speed/{name}"), value)));
-    all.push(("speed/memory".to_owned(), memory as f64));
-    all
 }
 
 /// The memory that this process has in use.

@@ -149,6 +149,7 @@ fn what_is_missing_is_named() {
         ("encoder.gguf", "nothing.gguf", "nothing.gguf"),
         ("\"speech.jsonl\"", "\"gone.jsonl\"", "gone.jsonl"),
         ("top = 1", "top = 9", "the encoder has 2 layers, not 9"),
+        ("[model]", "[model]\nprecision = \"bf16\"", "`bf16` is for cards"),
         ("[\"speech.jsonl\"]", "[]", "no clips: name manifests in data.speech, or with --speech"),
     ] {
         let found = error(from, to);

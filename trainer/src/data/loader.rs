@@ -3,6 +3,7 @@
 //! Of `n` threads, thread `k` makes batches `k, k + n, k + 2n, …` and sends them down a bounded
 //! channel of its own; batches are taken from the channels in turn. So their order is the
 //! sampler's, whatever the threads do, and memory is bounded by `threads × (ahead + 1)` batches.
+//! Of several processes each makes only its own batches and passes over those of the others.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -41,12 +42,10 @@ impl Default for LoaderOptions {
     }
 }
 
-/// What a thread sends: the examples of a batch, the clips that could not be read, and the position
-/// after the batch (after those of all processes of its round).
+/// What a thread sends: the examples of a batch, and the clips that could not be read.
 struct Made {
     examples: Vec<Example>,
     bad_rows: Vec<BadRow>,
-    next: Position,
 }
 
 /// Gives batches in the sampler's order. Dropping it ends its threads.
@@ -55,8 +54,10 @@ pub struct Loader {
     turn: usize,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
-    position: Position,
-    batches_in_epoch: usize,
+    /// Goes along with the batches that were taken or passed over.
+    sampler: Sampler,
+    /// Batches in a row that had no clip.
+    empty: usize,
     seen: HashSet<(PathBuf, u64)>,
     bad_rows: Vec<BadRow>,
     begun: Option<Instant>,
@@ -64,8 +65,8 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts at the sampler's position, which must be one at which a round of all processes
-    /// begins: the beginning, or what a [`Batch`] said.
+    /// Starts at the sampler's position: the beginning, or what a [`Batch`] said. Counted from
+    /// there, process `rank` has the batches `rank`, `rank + world`, ….
     ///
     /// # Errors
     /// When options are impossible or a thread cannot be started.
@@ -83,8 +84,8 @@ impl Loader {
             turn: 0,
             threads: Vec::new(),
             stop: Arc::default(),
-            position: sampler.position(),
-            batches_in_epoch: sampler.batches_in_epoch(),
+            sampler: sampler.clone(),
+            empty: 0,
             seen: HashSet::new(),
             bad_rows: Vec::new(),
             begun: None,
@@ -109,8 +110,7 @@ impl Loader {
         Ok(loader)
     }
 
-    /// The next batch, which has one clip at least: batches of which no clip can be read are
-    /// passed over.
+    /// The next batch, which is one of this process. It is empty if no clip of it can be read.
     ///
     /// # Errors
     /// When no clip of a whole epoch can be read, or a thread is gone.
@@ -118,28 +118,33 @@ impl Loader {
     pub fn next(&mut self) -> Result<Batch> {
         let begin = Instant::now();
         self.begun.get_or_insert(begin);
-        for _ in 0..=self.batches_in_epoch {
-            let received = self.channels.get(self.turn).and_then(|channel| channel.recv().ok());
-            let made = received.context("loader: a thread ended before its time")?;
-            self.turn = (self.turn + 1) % self.channels.len();
-            for bad in made.bad_rows {
-                if self.seen.insert((bad.file.clone(), bad.line)) {
-                    self.bad_rows.push(bad);
-                }
-            }
-            self.position = made.next;
-            if !made.examples.is_empty() {
-                self.waited += begin.elapsed();
-                return Ok(Batch { examples: made.examples, next: made.next });
+        let received = self.channels.get(self.turn).and_then(|channel| channel.recv().ok());
+        let made = received.context("loader: a thread ended before its time")?;
+        self.turn = (self.turn + 1) % self.channels.len();
+        for bad in made.bad_rows {
+            if self.seen.insert((bad.file.clone(), bad.line)) {
+                self.bad_rows.push(bad);
             }
         }
-        let first = self.bad_rows.first().map(|bad| format!("; the first: {bad}"));
-        bail!("no clip of a whole epoch can be read{}", first.unwrap_or_default())
+        self.empty = if made.examples.is_empty() { self.empty + 1 } else { 0 };
+        // Those at the end of an epoch and at the beginning of the next may be in a row.
+        if self.empty >= 2 * self.sampler.batches_in_epoch() {
+            let first = self.bad_rows.first().map(|bad| format!("; the first: {bad}"));
+            bail!("no clip of a whole epoch can be read{}", first.unwrap_or_default())
+        }
+        self.sampler.skip();
+        self.waited += begin.elapsed();
+        Ok(Batch { examples: made.examples, next: self.sampler.position() })
     }
 
-    /// Where to go on after the batches that were taken.
+    /// Passes over the next batch, which is one of another process.
+    pub fn pass(&mut self) {
+        self.sampler.skip();
+    }
+
+    /// Where to go on after the batches that were taken and passed over.
     pub fn position(&self) -> Position {
-        self.position
+        self.sampler.position()
     }
 
     /// Clips that could not be read so far, each once.
@@ -183,8 +188,7 @@ impl Worker {
             self.pass(self.rank);
             let plan = self.sampler.next_batch();
             self.pass(self.world - 1 - self.rank);
-            let next = self.sampler.position();
-            let mut made = Made { examples: Vec::new(), bad_rows: Vec::new(), next };
+            let mut made = Made { examples: Vec::new(), bad_rows: Vec::new() };
             for pick in &plan.picks {
                 if self.stop.load(Ordering::Relaxed) {
                     return;

@@ -58,7 +58,7 @@ pub struct Example {
 /// Clips for one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// The clips, never none. Those that could not be read are missing.
+    /// The clips. Those that could not be read are missing, which may be all.
     pub examples: Vec<Example>,
     /// Where to go on after this batch: what a checkpoint written after this step stores.
     pub next: Position,

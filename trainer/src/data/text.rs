@@ -160,6 +160,11 @@ impl TextStream {
         self.sampler.position()
     }
 
+    /// Passes over the next batch.
+    pub fn pass(&mut self) {
+        self.sampler.skip();
+    }
+
     /// The next batch.
     pub fn next_batch(&mut self) -> TextBatch {
         let plan = self.sampler.next_batch();

@@ -1,9 +1,11 @@
 //! A recipe's data settings as sets, samplers and augmentation.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use partita_corpus::BadRow;
 use partita_corpus::manifest::Split;
 use partita_model::tokens::{Marks, Shortlist, ShortlistBuilder, TextTokenizer};
 
@@ -27,6 +29,8 @@ pub struct Data {
     /// Clips for evaluation.
     pub dev: Arc<SpeechSet>,
     text: Option<Arc<TextSet>>,
+    /// Rows that cannot be used, each once.
+    pub bad_rows: Vec<BadRow>,
 }
 
 impl Data {
@@ -63,7 +67,12 @@ impl Data {
             }
         };
         let (train, dev) = (set(Split::Train)?, set(Split::Dev)?);
-        Ok(Self { recipe: recipe.clone(), bins, train, dev, text })
+        // Lines that are no rows belong to no split, so both have them.
+        let mut seen = BTreeSet::new();
+        let rows = train.bad_rows.iter().chain(&dev.bad_rows);
+        let rows = rows.chain(text.iter().flat_map(|text| &text.bad_rows));
+        let bad_rows = rows.filter(|bad| seen.insert((&bad.file, bad.line))).cloned().collect();
+        Ok(Self { recipe: recipe.clone(), bins, train, dev, text, bad_rows })
     }
 
     /// The tokens that the data need: every token of a text of theirs.
@@ -80,11 +89,12 @@ impl Data {
         builder.finish(&Marks::for_tokenizer(tokenizer), 1)
     }
 
-    /// Batches of clips for training, from a position or the beginning.
+    /// Batches of clips for training, from a position or the beginning; this process has batch
+    /// `rank` of the coming ones and then every `world`-th.
     ///
     /// # Errors
     /// When settings are impossible, or the position is of other data.
-    pub fn clips(&self, at: Option<&Position>) -> Result<Loader> {
+    pub fn clips(&self, at: Option<&Position>, rank: usize, world: usize) -> Result<Loader> {
         let Recipe { seed, data, batch, augmentation, .. } = &self.recipe;
         let options = SamplerOptions {
             seed: *seed,
@@ -123,7 +133,8 @@ impl Data {
             ..Augment::default()
         };
         let maker = FeatureMaker::new(self.train.clone(), *seed, self.bins, Some(augment), cache)?;
-        Loader::start(Arc::new(maker), sampler, LoaderOptions::default())
+        let options = LoaderOptions { rank, world, ..LoaderOptions::default() };
+        Loader::start(Arc::new(maker), sampler, options)
     }
 
     /// Clips for evaluation as they are, in the order of the manifest.

@@ -5,12 +5,15 @@ mod batch;
 mod ctc;
 mod data;
 mod evaluation;
+mod feed;
 mod names;
+mod notes;
 mod objective;
 mod probe;
 mod written;
 
 pub(crate) use bases::find;
 pub use bases::{Files, open_bases};
+pub use feed::Share;
 pub(crate) use names::{module_name, own_name};
 pub use objective::SpeechObjective;

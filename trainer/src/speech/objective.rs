@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Device, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use partita_model::nn::{LowRank, LowRankSpec, NameSet, Parameters, TrainingSource, WeightSource};
 use partita_model::speech::{
     AdapterConfig, AdapterShape, Bases, CtcHead, SpeechConfig, SpeechLlm, TrainedModel,
@@ -13,17 +13,18 @@ use partita_model::speech::{
 use partita_model::tokens::Lang;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde::{Deserialize, Serialize};
 
 use super::bases::{Files, open_bases};
 use super::batch::{Kind, mel, speech_sequences, text_sequences};
 use super::ctc;
 use super::data::Data;
 use super::evaluation::evaluate;
+use super::feed::{Feed, Share};
 use super::names::{lora_pattern, module_name, own_name};
+use super::notes::Notes;
 use super::written::drawn_target;
+use crate::data::Example;
 use crate::data::sampler::Pick;
-use crate::data::{Example, Loader, Position as DataPosition, TextStream};
 use crate::objective::{Loss, Objective, Position};
 use crate::recipe::{Adapter, Metric, ModuleName, Precision, Recipe, Tasks};
 use crate::stages::Trained;
@@ -42,8 +43,10 @@ pub struct SpeechObjective {
     pub(super) parameters: Parameters,
     device: Device,
     pub(super) data: Data,
-    clips: Loader,
-    sentences: Option<TextStream>,
+    feed: Feed,
+    /// Micro-batches in a row that had nothing for their task.
+    empty: usize,
+    notes: Notes,
     dev: Vec<Example>,
     /// The networks of the stage, with gradients for what it trains.
     pub(super) model: Option<(SpeechLlm, Option<CtcHead>)>,
@@ -52,20 +55,20 @@ pub struct SpeechObjective {
     only_ctc: bool,
 }
 
-/// What makes the coming batches the same again.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct State {
-    clips: DataPosition,
-    sentences: Option<DataPosition>,
-}
-
 impl SpeechObjective {
     /// Opens bases and data of a recipe; `device` computes.
     ///
     /// # Errors
     /// When a base or manifest is missing or cannot be used, or the recipe does not fit the encoder.
     pub fn open(recipe: &Recipe, device: &Device) -> Result<Self> {
+        Self::open_share(recipe, device, Share::ALL)
+    }
+
+    /// The same for one of several processes.
+    ///
+    /// # Errors
+    /// As [`SpeechObjective::open`].
+    pub fn open_share(recipe: &Recipe, device: &Device, share: Share) -> Result<Self> {
         let files = Files::of(&recipe.model)?;
         let (encoder, llm, bases) = open_bases(&files)?;
         recipe.check_encoder(bases.encoder.encoder_layers)?;
@@ -89,6 +92,9 @@ impl SpeechObjective {
             .with_base(encoder)
             .with_base(partita_model::files::WeightFile::open(&files.llm)?);
         if recipe.model.precision == Precision::Bf16 {
+            if device.is_cpu() {
+                bail!("model.precision: `bf16` is for cards; the processor computes in `f32`");
+            }
             parameters = parameters.with_frozen_type(DType::BF16);
         }
         if !recipe.model.start.is_empty() {
@@ -103,7 +109,8 @@ impl SpeechObjective {
                 bail!("{}: `{name}` is a checkpoint's; name its run's folder", start.display());
             }
         }
-        let (clips, sentences) = (data.clips(None)?, data.sentences(None)?);
+        let feed = Feed::new(&data, share)?;
+        let notes = Notes::new(&data.bad_rows, share);
         let config = SpeechConfig { adapter, shortlist };
         let mut objective = Self {
             recipe: recipe.clone(),
@@ -113,8 +120,9 @@ impl SpeechObjective {
             device: device.clone(),
             dev: Vec::new(),
             data,
-            clips,
-            sentences,
+            feed,
+            empty: 0,
+            notes,
             model: None,
             kinds: Vec::new(),
             only_ctc: false,
@@ -179,10 +187,10 @@ impl SpeechObjective {
     }
 
     /// The development clips that evaluations hear: the first of each language.
-    fn development(&self) -> Result<Vec<Example>> {
+    fn development(&mut self) -> Result<Vec<Example>> {
         let maker = self.data.plain()?;
         let mut counts: BTreeMap<Option<&str>, usize> = BTreeMap::new();
-        let mut examples = Vec::new();
+        let (mut examples, mut unreadable) = (Vec::new(), Vec::new());
         for (item, clip) in self.data.dev.clips().iter().enumerate() {
             let count = counts.entry(clip.lang.as_deref()).or_default();
             let most = match clip.lang {
@@ -192,11 +200,20 @@ impl SpeechObjective {
             if *count >= most {
                 continue;
             }
-            // A clip that cannot be read was reported when the manifest was checked.
-            if let Ok(example) = maker.make(0, &Pick { item, repeat: 0, padded: false }) {
-                examples.push(example);
-                *count += 1;
+            match maker.make(0, &Pick { item, repeat: 0, padded: false }) {
+                Ok(example) => {
+                    examples.push(example);
+                    *count += 1;
+                }
+                Err(bad) => unreadable.push(bad),
             }
+        }
+        if examples.iter().all(|example| example.lang.is_none()) {
+            let first = unreadable.first().map(|bad| format!("; the first: {bad}"));
+            bail!("no clip of the split `dev` can be read{}", first.unwrap_or_default());
+        }
+        if self.feed.share().rank == 0 {
+            self.notes.add(&unreadable);
         }
         Ok(examples)
     }
@@ -258,6 +275,31 @@ impl SpeechObjective {
         Ok(())
     }
 
+    /// The loss of clips, without tokens if no sequence can be made of any.
+    fn speech_loss(&self, kind: Kind, examples: &[Example], random: &mut StdRng) -> Result<Loss> {
+        let (model, head) = self.model.as_ref().context("no stage was entered")?;
+        let nothing = || Ok(Loss::new(Tensor::zeros((), DType::F32, &self.device)?, 0));
+        if examples.is_empty() {
+            return nothing();
+        }
+        let bins = self.bases.encoder.mel_bins;
+        if kind == Kind::Ctc {
+            let head = head.as_ref().context("a CTC task without its head")?;
+            let loss = ctc::loss(model, head, examples, bins)?;
+            return if loss.tokens > 0 { Ok(loss) } else { nothing() };
+        }
+        let sequences = speech_sequences(model, kind, examples, random);
+        if sequences.is_empty() {
+            return nothing();
+        }
+        let (mel, frames) = mel(examples, bins, &self.device)?;
+        let (audio, lengths) = model.listen(&mel, &frames)?;
+        let found = model.answer_loss(Some((&audio, &lengths)), &sequences)?;
+        let mut loss = Loss::new(found.sum, found.tokens as u64);
+        loss.correct = Some(found.correct as u64);
+        Ok(loss)
+    }
+
     /// The task of a micro-batch, drawn from the mix by its place in the run alone.
     fn draw(&self, at: &Position) -> Result<(Kind, StdRng)> {
         let place = at.step.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (at.micro_batch as u64);
@@ -308,9 +350,7 @@ impl Objective for SpeechObjective {
             .set_moment(at.step.wrapping_mul(1 << 16).wrapping_add(at.micro_batch as u64));
         let begin = Instant::now();
         if !kind.is_speech() {
-            let stream =
-                self.sentences.as_mut().context("a text task, and no text in data.text")?;
-            let batch = stream.next_batch();
+            let batch = self.feed.next_sentences()?;
             let waited = begin.elapsed();
             let (model, _) = self.model.as_ref().context("no stage was entered")?;
             let sequences = text_sequences(model, kind, &batch.examples);
@@ -323,44 +363,49 @@ impl Objective for SpeechObjective {
             loss.batch = format!("{}, {} sentences", kind.name(), batch.examples.len());
             return Ok(loss);
         }
-        // Clips that no sequence can be made of are rare; a batch of nothing else is passed over.
-        for _ in 0..MOST_EMPTY {
-            let batch = self.clips.next()?;
-            let waited = begin.elapsed();
-            let (model, head) = self.model.as_ref().context("no stage was entered")?;
-            let examples = &batch.examples;
-            let bins = self.bases.encoder.mel_bins;
-            let mut loss = if kind == Kind::Ctc {
-                let head = head.as_ref().context("a CTC task without its head")?;
-                ctc::loss(model, head, examples, bins)?
-            } else {
-                let sequences = speech_sequences(model, kind, examples, &mut random);
-                if sequences.is_empty() {
-                    continue;
-                }
-                let (mel, frames) = mel(examples, bins, &self.device)?;
-                let (audio, lengths) = model.listen(&mel, &frames)?;
-                let found = model.answer_loss(Some((&audio, &lengths)), &sequences)?;
-                let mut loss = Loss::new(found.sum, found.tokens as u64);
-                loss.correct = Some(found.correct as u64);
-                loss
-            };
-            if loss.tokens == 0 {
-                continue;
-            }
+        let batch = self.feed.next_clips()?;
+        let waited = begin.elapsed();
+        let mut loss = self.speech_loss(kind, &batch.examples, &mut random)?;
+        // Clips that no sequence can be made of are rare; a batch of nothing else has no tokens.
+        self.empty = if loss.tokens == 0 { self.empty + 1 } else { 0 };
+        if self.empty >= MOST_EMPTY {
+            bail!("{MOST_EMPTY} batches without a clip for the task `{}`", kind.name());
+        }
+        if loss.tokens > 0 {
             let sum = f64::from(loss.sum.to_scalar::<f32>()?);
             loss.parts.insert(format!("loss.{}", kind.name()), (sum, loss.tokens));
             if let Some(correct) = loss.correct {
                 let part = (correct as f64, loss.tokens);
                 loss.parts.insert(format!("accuracy.{}", kind.name()), part);
             }
-            loss.audio_seconds = batch.seconds();
-            loss.waited = waited;
-            let ids = examples.iter().map(|example| example.id.as_str()).take(4);
-            loss.batch = format!("{}, {}", kind.name(), ids.collect::<Vec<_>>().join(", "));
-            return Ok(loss);
         }
-        bail!("{MOST_EMPTY} batches without a clip for the task `{}`", kind.name())
+        loss.audio_seconds = batch.seconds();
+        loss.waited = waited;
+        let ids = batch.examples.iter().map(|example| example.id.as_str()).take(4);
+        loss.batch = format!("{}, {}", kind.name(), ids.collect::<Vec<_>>().join(", "));
+        Ok(loss)
+    }
+
+    fn shares(&self, at: &Position, count: usize, processes: usize) -> Result<Vec<usize>> {
+        if processes == 1 {
+            return Ok(vec![0; count]);
+        }
+        let mut at = at.clone();
+        let mut speech = Vec::with_capacity(count);
+        for micro_batch in 0..count {
+            at.micro_batch = micro_batch;
+            speech.push(self.draw(&at)?.0.is_speech());
+        }
+        Ok(self.feed.owners(&speech))
+    }
+
+    fn pass(&mut self, at: &Position) -> Result<()> {
+        self.feed.pass(self.draw(at)?.0.is_speech());
+        Ok(())
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        self.notes.take(self.feed.clips().bad_rows())
     }
 
     fn evaluate(&mut self, _stage: &str) -> Result<BTreeMap<String, f64>> {
@@ -379,16 +424,10 @@ impl Objective for SpeechObjective {
     }
 
     fn state(&self) -> Result<serde_json::Value> {
-        let sentences = self.sentences.as_ref().map(TextStream::position);
-        let state = State { clips: self.clips.position(), sentences };
-        serde_json::to_value(state).context("the position in the data has no JSON form")
+        self.feed.state()
     }
 
     fn restore(&mut self, state: &serde_json::Value) -> Result<()> {
-        let state: State = serde_json::from_value(state.clone())
-            .context("this is no position in the data of a speech model")?;
-        self.clips = self.data.clips(Some(&state.clips))?;
-        self.sentences = self.data.sentences(state.sentences.as_ref())?;
-        Ok(())
+        self.feed.restore(&self.data, state)
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor, Var};
 use partita_train::objective::{Loss, Objective, Position};
 use partita_train::recipe::Recipe;
@@ -45,6 +45,8 @@ pub struct Toy {
     used: u64,
     /// Batches whose loss is not a number.
     pub poisoned: Vec<u64>,
+    /// A batch that cannot be computed.
+    pub broken: Option<u64>,
     /// The tasks of every batch that was asked for.
     pub seen: Vec<Position>,
 }
@@ -79,6 +81,7 @@ impl Toy {
             random,
             used: 0,
             poisoned: Vec::new(),
+            broken: None,
             seen: Vec::new(),
         }
     }
@@ -89,6 +92,17 @@ impl Toy {
             true => variable.as_tensor().clone(),
             false => variable.as_detached_tensor(),
         }
+    }
+
+    /// The rows of the next batch, and what dropout keeps of them.
+    fn batch(&mut self, at: &Position) -> Result<(Tensor, Tensor)> {
+        self.used += 1;
+        let rows = 1 + (self.random.next() % 7) as usize;
+        let rows = if at.tasks.st > 0.0 { 2 * rows } else { rows };
+        let x = self.random.tensor((rows, 8), 1.0);
+        let kept = ((self.random.tensor((rows, WIDTH), 1.0) + 0.9)?.gt(0.0)?)
+            .to_dtype(candle_core::DType::F32)?;
+        Ok((x, kept))
     }
 
     fn error(&self, x: &Tensor, dropout: Option<&Tensor>) -> candle_core::Result<Tensor> {
@@ -121,12 +135,11 @@ impl Objective for Toy {
 
     fn loss(&mut self, at: &Position) -> Result<Loss> {
         self.seen.push(at.clone());
-        self.used += 1;
-        let rows = 1 + (self.random.next() % 7) as usize;
-        let rows = if at.tasks.st > 0.0 { 2 * rows } else { rows };
-        let x = self.random.tensor((rows, 8), 1.0);
-        let kept = ((self.random.tensor((rows, WIDTH), 1.0) + 0.9)?.gt(0.0)?)
-            .to_dtype(candle_core::DType::F32)?;
+        let (x, kept) = self.batch(at)?;
+        let rows = x.dim(0)?;
+        if self.broken == Some(self.used) {
+            bail!("batch {} is broken", self.used);
+        }
         let mut sum = self.error(&x, Some(&kept))?;
         if self.poisoned.contains(&self.used) {
             sum = (sum * f64::NAN)?;
@@ -136,6 +149,10 @@ impl Objective for Toy {
         loss.correct = Some(rows as u64 / 2);
         loss.parts.insert("rows".to_owned(), (rows as f64, 1));
         Ok(loss)
+    }
+
+    fn pass(&mut self, at: &Position) -> Result<()> {
+        self.batch(at).map(drop)
     }
 
     fn evaluate(&mut self, _stage: &str) -> Result<BTreeMap<String, f64>> {
