@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use partita_model::engine::{Engine, Request};
-use partita_model::files::WeightFile;
+use partita_model::files::{TensorKind, WeightFile};
 use partita_model::speech::TrainedModel;
 use partita_model::tokens::Lang;
 use partita_train::run_folder::RunFolder;
@@ -149,7 +149,6 @@ fn what_is_missing_is_named() {
         ("encoder.gguf", "nothing.gguf", "nothing.gguf"),
         ("\"speech.jsonl\"", "\"gone.jsonl\"", "gone.jsonl"),
         ("top = 1", "top = 9", "the encoder has 2 layers, not 9"),
-        ("[model]", "[model]\nprecision = \"bf16\"", "`bf16` is for cards"),
         ("[\"speech.jsonl\"]", "[]", "no clips: name manifests in data.speech, or with --speech"),
     ] {
         let found = error(from, to);
@@ -161,4 +160,31 @@ fn what_is_missing_is_named() {
     let found = error("clips = 8", "clips = 8\nmetric = \"bleu\"");
     assert!(found.contains("bleu, and no development clip has a translation"), "{found}");
     assert!(!folder.path().join("none").exists(), "no run was begun");
+}
+
+#[test]
+fn in_bfloat16_losses_fall_and_what_is_trained_stays_single() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = recipe(folder.path());
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("[model]", "[model]\nprecision = \"bf16\"")).unwrap();
+    let mut recipe = partita_train::recipe::Recipe::load(&path).unwrap();
+    let here = |name: &str| vec![folder.path().join(name).to_str().unwrap().to_owned()];
+    (recipe.data.speech, recipe.data.text) = (here("speech.jsonl"), here("text.jsonl"));
+    let run = folder.path().join("run");
+    let opened = RunFolder::create(&run, &recipe).unwrap();
+    let mut objective = SpeechObjective::open(&recipe, &Device::Cpu).unwrap();
+    let never = AtomicBool::new(false);
+    let outcome = train::go_on(&mut objective, &opened, &never, true).unwrap();
+    assert_eq!(outcome, Outcome::Finished);
+    for name in ["loss.ctc", "loss.asr", "loss.st"] {
+        let all = lines(&run);
+        let losses: Vec<f64> = all.iter().filter_map(|line| line["parts"][name].as_f64()).collect();
+        println!("{name}: {losses:.3?}");
+        let third = losses.len() / 3;
+        let mean = |some: &[f64]| some.iter().sum::<f64>() / some.len() as f64;
+        assert!(mean(&losses[losses.len() - third..]) < 0.9 * mean(&losses[..third]), "{name}");
+    }
+    let weights = WeightFile::open(&run.join(TrainedModel::WEIGHTS)).unwrap();
+    assert!(weights.tensors().iter().all(|tensor| tensor.kind == TensorKind::F32));
 }

@@ -58,7 +58,7 @@ fn main() {
     let text = Arc::new(WeightFile::open(Path::new(text)).unwrap());
     let bases = Bases::open(&encoder, text.clone()).unwrap();
     let llm = LlmConfig::from_gguf(&text).unwrap();
-    let heard = bases.encoder;
+    let heard = bases.encoder.clone();
     let mut words = ShortlistBuilder::new(&bases.tokenizer);
     let pieces =
         (0..bases.tokenizer.vocabulary() as u32).filter_map(|id| bases.tokenizer.piece(id));

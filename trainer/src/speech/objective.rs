@@ -92,9 +92,6 @@ impl SpeechObjective {
             .with_base(encoder)
             .with_base(partita_model::files::WeightFile::open(&files.llm)?);
         if recipe.model.precision == Precision::Bf16 {
-            if device.is_cpu() {
-                bail!("model.precision: `bf16` is for cards; the processor computes in `f32`");
-            }
             parameters = parameters.with_frozen_type(DType::BF16);
         }
         if !recipe.model.start.is_empty() {

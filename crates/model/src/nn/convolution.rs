@@ -35,7 +35,10 @@ impl Conv1d {
     /// When the channels of `x` do not fit the weight.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = match self.mode {
-            Mode::Inference => x.conv1d(&self.weight, self.padding, self.stride, 1, 1)?,
+            Mode::Inference => {
+                let weight = self.weight.to_dtype(x.dtype())?;
+                x.conv1d(&weight, self.padding, self.stride, 1, 1)?
+            }
             Mode::Training => self.as_product(x)?,
         };
         y.broadcast_add(&self.bias.to_dtype(y.dtype())?)

@@ -24,7 +24,10 @@ impl LayerNorm {
     /// When the last dimension of `x` is not `width`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self.mode {
-            Mode::Inference => candle_nn::ops::layer_norm(x, &self.gain, &self.bias, self.epsilon),
+            Mode::Inference => {
+                let (gain, bias) = (self.gain.to_dtype(x.dtype())?, self.bias.to_dtype(x.dtype())?);
+                candle_nn::ops::layer_norm(x, &gain, &bias, self.epsilon)
+            }
             Mode::Training if differentiable::applies_to(x) => {
                 let gain = self.gain.to_dtype(x.dtype())?;
                 let x = differentiable::norm(x, &gain, self.epsilon, true)?;

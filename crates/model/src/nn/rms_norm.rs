@@ -23,7 +23,10 @@ impl RmsNorm {
     /// When the last dimension of `x` is not that of the gain.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self.mode {
-            Mode::Inference => candle_nn::ops::rms_norm(&x.contiguous()?, &self.gain, self.epsilon),
+            Mode::Inference => {
+                let gain = self.gain.to_dtype(x.dtype())?;
+                candle_nn::ops::rms_norm(&x.contiguous()?, &gain, self.epsilon)
+            }
             Mode::Training => {
                 if x.dim(D::Minus1)? != self.gain.dims1()? {
                     bail!("rows {:?} do not fit a gain {:?}", x.shape(), self.gain.shape());
