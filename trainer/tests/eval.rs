@@ -24,6 +24,23 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Numbers that were read from text may differ in their last bit.
+fn rounded(summary: &Summary) -> serde_json::Value {
+    fn round(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Array(all) => all.iter_mut().for_each(round),
+            serde_json::Value::Object(all) => all.values_mut().for_each(round),
+            serde_json::Value::Number(number) if number.is_f64() => {
+                *value = format!("{:.9}", number.as_f64().unwrap()).into();
+            }
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(summary).unwrap();
+    round(&mut value);
+    value
+}
+
 /// A folder with a run that the program trained, going by BLEU.
 struct Trained {
     folder: tempfile::TempDir,
@@ -140,8 +157,9 @@ fn rows_and_scores_are_written_and_agree() {
 
     // The file, what was printed and the summary of the rows are the same.
     let file = fs::read(trained.path("run/eval/speech-dev.json")).unwrap();
-    assert_eq!(serde_json::from_slice::<Summary>(&file).unwrap(), summary);
-    assert_eq!(Summary { about: summary.about.clone(), ..summarize(&rows) }, summary);
+    assert_eq!(rounded(&serde_json::from_slice(&file).unwrap()), rounded(&summary));
+    let of_rows = Summary { about: summary.about.clone(), ..summarize(&rows) };
+    assert_eq!(rounded(&of_rows), rounded(&summary));
     let table = text(&trained.eval(&["--task", "asr,st"]).stdout);
     println!("{table}");
     for part in [

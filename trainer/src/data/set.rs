@@ -19,9 +19,10 @@ pub struct SetOptions {
     pub sources: Vec<PathBuf>,
     /// The split.
     pub split: Split,
-    /// Languages of clips and translations, without regions; empty for all. Clips without speech are
-    /// always taken.
+    /// Languages, without regions; empty for all. Clips without speech are always taken.
     pub langs: Vec<String>,
+    /// Languages of translations, without regions; empty for all. Others are left out.
+    pub targets: Vec<String>,
     /// Shortest clip in seconds.
     pub min_seconds: f64,
     /// Longest clip in seconds. Clips of exactly 30 s are taken with a limit of 30: leaving them
@@ -37,6 +38,7 @@ impl Default for SetOptions {
             sources: Vec::new(),
             split: Split::Train,
             langs: Vec::new(),
+            targets: Vec::new(),
             min_seconds: 0.2,
             max_seconds: 30.0,
             noise_seconds: 10.0,
@@ -254,7 +256,7 @@ impl SpeechSet {
         let translations = row.translations.into_iter();
         let translations = translations
             .map(|(lang, text)| (primary_language(&lang).to_ascii_lowercase(), text))
-            .filter(|(lang, _)| options.langs.is_empty() || options.langs.contains(lang));
+            .filter(|(lang, _)| options.targets.is_empty() || options.targets.contains(lang));
         self.blocks.push(block);
         self.clips.push(Clip {
             id: row.id,

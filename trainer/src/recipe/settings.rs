@@ -103,6 +103,9 @@ pub struct Data {
     pub text: Vec<String>,
     /// Languages to use; empty: all there are.
     pub languages: Vec<String>,
+    /// Languages to translate into; empty: all there are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
     /// A language with `n` clips is drawn with weight `n^(1/temperature)`: 1 as they are, larger
     /// more evenly.
     pub language_temperature: f64,
@@ -138,6 +141,7 @@ impl Default for Data {
             speech: Vec::new(),
             text: Vec::new(),
             languages: Vec::new(),
+            targets: Vec::new(),
             language_temperature: 2.5,
             one_language_batches: false,
             padded_share: 0.15,

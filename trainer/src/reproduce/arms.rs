@@ -81,7 +81,7 @@ pub struct Common {
     pub small: bool,
     /// Manifests of clips.
     pub speech: Vec<PathBuf>,
-    /// Languages; empty for all.
+    /// Languages to understand and to translate into; empty for all.
     pub languages: Vec<String>,
     /// The model that every arm begins from.
     pub start: Option<PathBuf>,
@@ -147,6 +147,7 @@ pub fn write_variant(
     set("data", "speech", Value::Array(speech));
     if !common.languages.is_empty() {
         set("data", "languages", Value::from(common.languages.clone()));
+        set("data", "targets", Value::from(common.languages.clone()));
     }
     if let Some(start) = &common.start {
         set("model", "start", text(start)?);

@@ -48,6 +48,7 @@ impl Data {
                 sources: paths(&recipe.data.speech),
                 split,
                 langs: recipe.data.languages.clone(),
+                targets: recipe.data.targets.clone(),
                 min_seconds: recipe.data.shortest,
                 max_seconds: recipe.data.longest,
                 ..SetOptions::default()

@@ -100,6 +100,12 @@ impl SpeechObjective {
                 start.push(TrainedModel::WEIGHTS);
             }
             parameters.load(&start).with_context(|| start.display().to_string())?;
+            // A CTC head of other tokens is none of this model's.
+            let folder = start.parent().unwrap_or(Path::new(""));
+            let known = TrainedModel::read(folder).is_ok_and(|m| m.config.shortlist == shortlist);
+            if !known {
+                parameters.forget("ctc.");
+            }
             // A checkpoint's names would be loaded and never asked for.
             let masters = parameters.masters();
             if let Some((name, _)) = masters.iter().find(|(name, _)| own_name(name) != *name) {

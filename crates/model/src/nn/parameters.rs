@@ -198,6 +198,11 @@ impl Parameters {
         Ok(())
     }
 
+    /// Forgets all masters whose names begin so: they begin again when they are asked for.
+    pub fn forget(&mut self, prefix: &str) {
+        self.lock_masters().retain(|name, _| !name.starts_with(prefix));
+    }
+
     fn lock_masters(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
         self.masters.lock().unwrap_or_else(PoisonError::into_inner)
     }
