@@ -12,8 +12,10 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 use partita_model::engine::{Engine, Request};
 use partita_model::files::{TensorKind, WeightFile};
+use partita_model::nn::{DeltaSource, FileSource, Precision, WeightSource};
 use partita_model::speech::TrainedModel;
 use partita_model::tokens::Lang;
+use partita_train::pack::{Options, pack};
 use partita_train::run_folder::RunFolder;
 use partita_train::speech::SpeechObjective;
 use partita_train::train;
@@ -66,6 +68,37 @@ fn a_recipe_is_carried_out_the_losses_fall_and_a_stopped_run_ends_the_same() {
     println!("{heard:?}");
     assert_eq!(heard.language, "en");
     assert!(heard.text.tokens > 1 && heard.translation.is_some());
+
+    // Packed with all the rank there is, it is the same but for rounding; with less, smaller.
+    let packed = |rank: usize| {
+        let out = folder.path().join(format!("packed-{rank}"));
+        let report = pack(&Options { model: run.clone(), out: out.clone(), rank }).unwrap();
+        println!("{}", partita_train::pack::render(&report));
+        (out, report)
+    };
+    let (small, report) = packed(1);
+    assert!(report.after < report.before / 2 && !report.changes.is_empty());
+    let (out, report) = packed(24);
+    let again = TrainedModel::read(&out).unwrap();
+    assert_eq!(again, trained);
+    let values = |folder: &Path| {
+        let delta = WeightFile::open(&folder.join(TrainedModel::WEIGHTS)).unwrap();
+        let base = WeightFile::open(&encoder).unwrap();
+        let source = FileSource::new(&base, &Device::Cpu, Precision::Float);
+        let source = DeltaSource::new(source, &delta, &Device::Cpu).unwrap();
+        let layer = source.linear("a.blk.1.ffn_up", (256, 64), true).unwrap();
+        layer.weight(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let far = |folder: &Path| {
+        let pairs = values(&run).into_iter().zip(values(folder));
+        pairs.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max)
+    };
+    println!("of rank 24 off by {}, of rank 1 by {}", far(&out), far(&small));
+    assert!(far(&out) < 0.5 * far(&small), "{:?}", report.changes);
+    let mut engine = again.open(&out, (encoder.as_path(), llm.as_path()), &Device::Cpu).unwrap();
+    assert_eq!(engine.transcribe(&samples(5), &request).unwrap().language, "en");
+    let twice = pack(&Options { model: run.clone(), out: small, rank: 1 }).unwrap_err();
+    assert!(twice.to_string().contains("there is a model already"), "{twice}");
 
     // Another run begins from it, and its checkpoint is no model.
     let from = |start: &Path| {

@@ -11,11 +11,11 @@ use candle_core::{D, Device, IndexOp, Tensor};
 use partita_model::files::gguf::write_gguf;
 use partita_model::files::{Value, WeightFile};
 use partita_model::llm::LlmState;
-use partita_model::nn::{LowRankSpec, NameSet, Parameters, TrainingSource};
+use partita_model::nn::{Linear, LowRankSpec, Mode, NameSet, Parameters, TrainingSource};
 use partita_model::search::Constraint;
 use partita_model::speech::{
-    AdapterConfig, AdapterShape, Bases, Grammar, Sequence, SpeechConfig, SpeechLlm, Task, Wish,
-    answer,
+    AdapterConfig, AdapterShape, Answer, Bases, CTC_STEP, CtcHead, Grammar, Sequence, SpeechConfig,
+    SpeechLlm, Task, Wish, answer,
 };
 use partita_model::tokens::{Lang, Mark, Marks, ShortlistBuilder, TextTokenizer};
 use partita_model::whisper::Quantization;
@@ -318,4 +318,74 @@ fn the_grammar_lets_through_whole_answers_only() {
     assert!(
         tokens.max(D::Minus1).unwrap().to_scalar::<u32>().unwrap() < vocabulary.outputs() as u32
     );
+}
+
+/// Vectors that surely say given tokens, 80 ms each; `None` is blank.
+fn said(rows: &Tensor, blank: &Tensor, frames: &[Option<u32>]) -> Tensor {
+    let vector = |frame: &Option<u32>| match frame {
+        Some(label) => rows.i(*label as usize).unwrap(),
+        None => blank.clone(),
+    };
+    let vectors: Vec<Tensor> = frames.iter().map(vector).collect();
+    (Tensor::stack(&vectors, 0).unwrap() * 10.0).unwrap().unsqueeze(0).unwrap()
+}
+
+#[test]
+fn sentences_get_the_times_when_they_were_said() {
+    let device = &Device::Cpu;
+    let world = world();
+    let (bases, parameters) = (world.bases(), world.parameters());
+    let source = TrainingSource::new(&parameters, NameSet::parse(&["*"]).unwrap());
+    let model = model(&source, &bases);
+    let vocabulary = model.vocabulary();
+    let ids = vocabulary.shortlist().ids();
+    let rows = bases.text.rows("token_embd.weight", ids).unwrap();
+    let rows = Tensor::from_vec(rows, (ids.len(), WIDTH), device).unwrap();
+    let linear = Linear::float(rows.clone(), None, Mode::Training);
+    let head = CtcHead::load(&source, linear, (ids.len(), WIDTH), 1.0, device).unwrap();
+    let masters = parameters.masters();
+    let (_, blank) = masters.iter().find(|(name, _)| name == CtcHead::BLANK).unwrap();
+
+    // Two frames a token, one blank behind each; a second of silence before the last word.
+    let text = "the train. was late";
+    let tokens = vocabulary.encode(text);
+    let starts_word = |id: &u32| bases.tokenizer.bytes(*id).unwrap().first() == Some(&b' ');
+    let last = tokens.iter().rposition(starts_word).unwrap();
+    let mut frames = vec![None; 5];
+    let mut places = vec![vocabulary.place_of(Mark::Spoken(lang("en")))];
+    let mut begins = Vec::new();
+    for (i, &token) in tokens.iter().enumerate() {
+        if i == last {
+            frames.extend([None; 12]);
+        }
+        begins.push(frames.len() as f64 * CTC_STEP);
+        let label = vocabulary.shortlist().short(token);
+        assert!(label.is_some());
+        frames.extend([label, label, None]);
+        places.push(vocabulary.place(token).unwrap());
+    }
+    let audio = said(&rows, blank.as_tensor(), &frames);
+    assert_eq!(model.glimpse(&head, &audio).unwrap(), text);
+    let answer = Answer { places: places.clone(), ..Answer::default() };
+    let segments = model.segments(&head, &audio, Task::Transcribe, &answer).unwrap().unwrap();
+    let texts: Vec<&str> = segments.iter().map(|segment| segment.text.as_str()).collect();
+    assert_eq!(texts, ["the train.", "was", "late"], "a full stop, and a pause");
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
+    near(segments[0].start, begins[0]);
+    near(segments[2].start, begins[last]);
+    near(segments[2].end, (frames.len() - 1) as f64 * CTC_STEP);
+    near(segments[1].end, begins[last] - 13.0 * CTC_STEP);
+
+    // The translation behind it is not aligned, and one without a transcript gives no times.
+    let to = lang("de");
+    places.push(vocabulary.place_of(Mark::To(to)));
+    places.extend(tokens.iter().map(|&token| vocabulary.place(token).unwrap()));
+    let both = Answer { places, ..Answer::default() };
+    let found = model.segments(&head, &audio, Task::Translate(to), &both).unwrap();
+    assert_eq!(found, Some(segments));
+    let direct = model.segments(&head, &audio, Task::DirectTranslation(to), &answer).unwrap();
+    assert_eq!(direct, None);
+    // Too little audio for so many tokens.
+    let short = audio.narrow(1, 0, 2).unwrap();
+    assert_eq!(model.segments(&head, &short, Task::Transcribe, &answer).unwrap(), None);
 }

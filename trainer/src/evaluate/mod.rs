@@ -20,6 +20,8 @@ mod summary;
 mod weights;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
@@ -39,6 +41,7 @@ pub use summary::{compare, summarize};
 
 use crate::audio::progress;
 use crate::data::{Clip, SetOptions, SpeechSet};
+use crate::output;
 use subject::Subject;
 
 /// Longest clip that is heard, in seconds: the encoder's window.
@@ -51,6 +54,21 @@ const LONGEST: f64 = 30.0;
 /// asked, or no clip has it; when it fails, or the files cannot be written. A clip that cannot be
 /// read is no error: [`About::unheard`] names it.
 pub fn evaluate(options: &Options, device: &Device, quiet: bool) -> Result<Summary> {
+    let never = AtomicBool::new(false);
+    evaluate_until(&never, options, device, quiet)?.context("an evaluation that nobody stopped")
+}
+
+/// As [`evaluate`]; `None`, and nothing is written, when `stop` is raised (looked at after every
+/// clip).
+///
+/// # Errors
+/// As there.
+pub fn evaluate_until(
+    stop: &AtomicBool,
+    options: &Options,
+    device: &Device,
+    quiet: bool,
+) -> Result<Option<Summary>> {
     let mut subject = Subject::open(options, device)?;
     expect("languages", &options.languages, &subject.languages)?;
     expect("to", &options.to, &subject.targets)?;
@@ -81,6 +99,10 @@ pub fn evaluate(options: &Options, device: &Device, quiet: bool) -> Result<Summa
     let bar = progress(plan.len() as u64, "clips", quiet);
     let mut rows = Vec::new();
     for (clip, asked) in plan {
+        if stop.load(Ordering::Relaxed) {
+            bar.finish_and_clear();
+            return Ok(None);
+        }
         bar.inc(1);
         match set.samples(clip) {
             Ok(samples) => rows.extend(hear(&mut subject, clip, asked, &samples)?),
@@ -107,11 +129,13 @@ pub fn evaluate(options: &Options, device: &Device, quiet: bool) -> Result<Summa
         unheard,
     });
     if let Some(folder) = folder {
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("{}: cannot create this folder", folder.display()))?;
         let file = |ending| folder.join(format!("{}.{ending}", options.name()));
         rows::write_rows(&file("jsonl"), &rows)?;
-        rows::write_whole(&file("json"), &serde_json::to_vec_pretty(&summary)?)?;
+        output::write_whole(&file("json"), &serde_json::to_vec_pretty(&summary)?)?;
     }
-    Ok(summary)
+    Ok(Some(summary))
 }
 
 fn device_name(device: &Device) -> &'static str {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::Task;
+use crate::output;
 
 /// Longest file of rows that is read.
 const LONGEST: u64 = 4 << 30;
@@ -74,21 +75,5 @@ pub(super) fn write_rows(path: &Path, rows: &[Row]) -> Result<()> {
         serde_json::to_writer(&mut text, row)?;
         text.push(b'\n');
     }
-    write_whole(path, &text)
-}
-
-/// Writes a file, whole or not at all; its folder is made if need be.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = path.with_file_name(format!(".{name}.unfinished"));
-    let write = || {
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("")))?;
-        fs::write(&unfinished, bytes)?;
-        fs::rename(&unfinished, path)
-    };
-    let written = write();
-    if written.is_err() {
-        fs::remove_file(&unfinished).ok();
-    }
-    written.with_context(|| format!("{}: cannot write", path.display()))
+    output::write_whole(path, &text)
 }

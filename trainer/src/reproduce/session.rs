@@ -26,6 +26,8 @@ use crate::training_loop::{Outcome, stop_on_interrupt};
 
 /// Steps of a small comparison's warm start.
 const SMALL_WARM_START: u64 = 2400;
+/// Clips of each language that a small comparison is tested on, at most.
+const SMALL_TEST: usize = 40;
 
 pub struct Session<'a> {
     options: &'a Options,
@@ -156,7 +158,9 @@ impl<'a> Session<'a> {
                 if self.train(recipe, &run, Some(seed))? == Outcome::Stopped || self.stopped() {
                     return Ok(Outcome::Stopped);
                 }
-                self.evaluate(&run)?;
+                if self.evaluate(&run)? == Outcome::Stopped {
+                    return Ok(Outcome::Stopped);
+                }
                 self.write_page(false)?;
                 if self.stopped() {
                     return Ok(Outcome::Stopped);
@@ -222,13 +226,15 @@ impl<'a> Session<'a> {
             tasks: vec![Task::Asr, Task::St],
             split: Split::Test,
             beam: 1,
+            clips: self.options.small.then_some(SMALL_TEST),
             ..evaluate::Options::default()
         }
     }
 
-    fn evaluate(&self, run: &Path) -> Result<()> {
-        evaluate::evaluate(&self.evaluation(run), self.device, self.quiet)?;
-        Ok(())
+    fn evaluate(&self, run: &Path) -> Result<Outcome> {
+        let options = self.evaluation(run);
+        let found = evaluate::evaluate_until(&self.stop, &options, self.device, self.quiet)?;
+        Ok(if found.is_some() { Outcome::Finished } else { Outcome::Stopped })
     }
 
     /// The scores and answers of a run, if it is finished.
@@ -257,10 +263,17 @@ impl<'a> Session<'a> {
             path.display().to_string()
         };
         let manifests: Vec<String> = self.manifests.iter().map(inside).collect();
+        let clips = match self.options.small {
+            true => format!(" --clips {SMALL_TEST}"),
+            false => String::new(),
+        };
         let recipe = format!("recipes/arm-{}.toml", arm.name());
         vec![
             format!("partita-train train {recipe} --seed {seed} --out {run}{device}"),
-            format!("partita-train eval {run} {} --task asr,st{device}", manifests.join(" ")),
+            format!(
+                "partita-train eval {run} {} --task asr,st{clips}{device}",
+                manifests.join(" ")
+            ),
         ]
     }
 
