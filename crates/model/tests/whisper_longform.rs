@@ -127,10 +127,11 @@ fn run(
     for utterance in &found {
         assert!(last <= utterance.start && utterance.start < utterance.end);
         let text = &utterance.transcript.text;
-        // The noting engine's first segment begins with the window: times cannot have drifted.
-        assert!((text.segments[0].start - utterance.start).abs() < 1e-9);
+        // The noting engine's first segment begins with the window: times cannot have drifted, but
+        // for being whole milliseconds.
+        assert!((text.segments[0].start - utterance.start).abs() < 0.000_501);
         assert!((text.segments[1].start - text.segments[0].end).abs() < 1e-9);
-        assert!(text.segments[1].end <= end + 1e-9);
+        assert!(text.segments[1].end <= end + 0.000_501);
         last = utterance.end;
     }
     found
@@ -248,6 +249,9 @@ fn a_doubted_change_of_language_is_not_believed() {
     assert_eq!(given, [None, None, None, Some("en"), None, None, Some("de"), None]);
 }
 
+/// Samples that are too few to be read.
+const SLIVER: u64 = RATE as u64 / 10;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
@@ -272,13 +276,17 @@ proptest! {
             let (from, to) = ((frame * FRAME) as u64, ((frame + 1) * FRAME) as u64);
             // A frame may be cut in its middle, between one window and the next.
             let held = |at: u64| windows.iter().any(|window| window.contains(&at));
-            prop_assert!(held(from) && held(to - 1), "frame {frame} of speech is lost");
+            // No word fits into what is too short for a window of its own.
+            let sliver = |window: &Range<u64>| window.end <= to && to < window.end + SLIVER;
+            let lost = !(held(from) && held(to - 1)) && !windows.iter().any(sliver);
+            prop_assert!(!lost, "frame {frame} of speech is lost");
         }
         for pair in windows.windows(2) {
             prop_assert!(resume.is_some() || pair[0].end <= pair[1].start, "read twice");
-            // What was not joined is apart, or too long together.
+            // What was not joined is apart, or too long together, or what a text left unread.
             let apart = pair[1].start.saturating_sub(pair[0].end) > 24_000;
-            prop_assert!(apart || pair[1].end - pair[0].start > 480_000, "{pair:?} not joined");
+            let unread = pair[1].start < pair[0].end;
+            prop_assert!(apart || unread || pair[1].end - pair[0].start > 480_000, "{pair:?} not joined");
         }
     }
 }
