@@ -10,6 +10,7 @@ mod names;
 mod notes;
 mod objective;
 mod probe;
+mod start;
 mod written;
 
 pub(crate) use bases::find;

@@ -22,6 +22,7 @@ use super::evaluation::evaluate;
 use super::feed::{Feed, Share};
 use super::names::{lora_pattern, module_name, own_name};
 use super::notes::Notes;
+use super::start::begin_from;
 use super::written::drawn_target;
 use crate::data::Example;
 use crate::data::sampler::Pick;
@@ -95,22 +96,7 @@ impl SpeechObjective {
             parameters = parameters.with_frozen_type(DType::BF16);
         }
         if !recipe.model.start.is_empty() {
-            let mut start = Path::new(&recipe.model.start).to_owned();
-            if start.is_dir() {
-                start.push(TrainedModel::WEIGHTS);
-            }
-            parameters.load(&start).with_context(|| start.display().to_string())?;
-            // A CTC head of other tokens is none of this model's.
-            let folder = start.parent().unwrap_or(Path::new(""));
-            let known = TrainedModel::read(folder).is_ok_and(|m| m.config.shortlist == shortlist);
-            if !known {
-                parameters.forget("ctc.");
-            }
-            // A checkpoint's names would be loaded and never asked for.
-            let masters = parameters.masters();
-            if let Some((name, _)) = masters.iter().find(|(name, _)| own_name(name) != *name) {
-                bail!("{}: `{name}` is a checkpoint's; name its run's folder", start.display());
-            }
+            begin_from(Path::new(&recipe.model.start), &mut parameters, &shortlist)?;
         }
         let feed = Feed::new(&data, share)?;
         let notes = Notes::new(&data.bad_rows, share);
