@@ -23,6 +23,9 @@ const SHORTEST: usize = SAMPLE_RATE as usize / 10;
 /// stops at once would be read for ever.
 const LEAST_STEP: u64 = SAMPLE_RATE as u64;
 
+/// Samples of a millisecond: windows begin on whole ones, as the times of texts are told in them.
+const MILLISECOND: u64 = SAMPLE_RATE as u64 / 1000;
+
 /// How a recording is cut into windows.
 pub enum Cutting {
     /// At pauses; silence is never given to the engine.
@@ -87,7 +90,8 @@ impl<'a> LongForm<'a> {
             self.forget();
         } else {
             while self.kept.len() as u64 >= self.longest {
-                let resume = self.window(self.first, self.first + self.longest, &mut utterances)?;
+                let end = self.first + self.longest;
+                let resume = self.window(self.first, end, true, &mut utterances)?;
                 self.drop_before(resume);
             }
         }
@@ -117,7 +121,15 @@ impl<'a> LongForm<'a> {
 
     /// Joins voice segments into windows and reads those that are complete.
     fn join(&mut self, found: Vec<Voice>, out: &mut Vec<Utterance>) -> Result<(), ModelError> {
-        for voice in found {
+        for mut voice in found {
+            // What is left over behind a cut may be too short for a window of its own.
+            if let Some(open) = &mut self.waiting
+                && open.end == voice.start
+                && voice.end - voice.start < SHORTEST as u64
+            {
+                voice.start = voice.start.saturating_sub(SHORTEST as u64).max(open.start);
+                open.end = voice.start;
+            }
             match &mut self.waiting {
                 Some(open)
                     if voice.end - open.start <= self.longest
@@ -154,16 +166,20 @@ impl<'a> LongForm<'a> {
         out: &mut Vec<Utterance>,
     ) -> Result<(), ModelError> {
         while start < end {
-            start = self.window(start, end.min(start + self.longest), out)?;
+            let cut = start + self.longest;
+            start = self.window(start, end.min(cut), cut < end, out)?;
         }
         Ok(())
     }
 
-    /// Reads samples `start..end`; returns where the next window should begin.
+    /// Reads samples `start..end`, which are followed by more of the same stretch if it was `cut`;
+    /// returns where the next window should begin, a whole number of milliseconds behind `start` or
+    /// `end`.
     fn window(
         &mut self,
         start: u64,
         end: u64,
+        cut: bool,
         out: &mut Vec<Utterance>,
     ) -> Result<u64, ModelError> {
         let from = start.saturating_sub(self.first) as usize;
@@ -188,14 +204,14 @@ impl<'a> LongForm<'a> {
             }
         }
         let seconds = |sample: u64| sample as f64 / f64::from(SAMPLE_RATE);
-        // Only a window that was full has cut what is said at its end. But where somebody is known
+        // Only a window that was cut has cut what is said at its end. But where somebody is known
         // to speak after the last word written, another language has begun, say: that is read too.
         let stopped = transcript.text.segments.last().map(|segment| segment.end);
         let speaks = matches!(self.cutting, Cutting::Voice(_));
         let stopped = stopped.filter(|at| speaks && seconds(end - start) - at > UNREAD);
-        let resume = transcript.resume.filter(|_| end - start >= self.longest).or(stopped);
+        let resume = transcript.resume.filter(|_| cut).or(stopped);
         let next = resume.map_or(end, |resume| {
-            let resume = start + (resume * f64::from(SAMPLE_RATE)).round() as u64;
+            let resume = start + (resume * 1000.0).round() as u64 * MILLISECOND;
             resume.clamp(end.min(start + LEAST_STEP), end)
         });
         move_text(&mut transcript.text, seconds(start));

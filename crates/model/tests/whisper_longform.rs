@@ -127,11 +127,10 @@ fn run(
     for utterance in &found {
         assert!(last <= utterance.start && utterance.start < utterance.end);
         let text = &utterance.transcript.text;
-        // The noting engine's first segment begins with the window: times cannot have drifted, but
-        // for being whole milliseconds.
-        assert!((text.segments[0].start - utterance.start).abs() < 0.000_501);
+        // The noting engine's first segment begins with the window: times cannot have drifted.
+        assert!((text.segments[0].start - utterance.start).abs() < 1e-9);
         assert!((text.segments[1].start - text.segments[0].end).abs() < 1e-9);
-        assert!(text.segments[1].end <= end + 0.000_501);
+        assert!(text.segments[1].end <= end + 1e-9);
         last = utterance.end;
     }
     found
@@ -249,9 +248,6 @@ fn a_doubted_change_of_language_is_not_believed() {
     assert_eq!(given, [None, None, None, Some("en"), None, None, Some("de"), None]);
 }
 
-/// Samples that are too few to be read.
-const SLIVER: u64 = RATE as u64 / 10;
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
@@ -276,17 +272,13 @@ proptest! {
             let (from, to) = ((frame * FRAME) as u64, ((frame + 1) * FRAME) as u64);
             // A frame may be cut in its middle, between one window and the next.
             let held = |at: u64| windows.iter().any(|window| window.contains(&at));
-            // No word fits into what is too short for a window of its own.
-            let sliver = |window: &Range<u64>| window.end <= to && to < window.end + SLIVER;
-            let read = held(from) && held(to - 1);
-            prop_assert!(read || windows.iter().any(sliver), "frame {frame} of speech is lost");
+            prop_assert!(held(from) && held(to - 1), "frame {frame} of speech is lost");
         }
         for pair in windows.windows(2) {
             prop_assert!(resume.is_some() || pair[0].end <= pair[1].start, "read twice");
-            // What was not joined is apart, or too long together, or what a text left unread.
+            // What was not joined is apart, or too long together.
             let apart = pair[1].start.saturating_sub(pair[0].end) > 24_000;
-            let unread = pair[1].start < pair[0].end;
-            prop_assert!(apart || unread || pair[1].end - pair[0].start > 480_000, "{pair:?} not joined");
+            prop_assert!(apart || pair[1].end - pair[0].start > 480_000, "{pair:?} not joined");
         }
     }
 }
