@@ -255,7 +255,8 @@ fn hear(
             .map(|hypothesis| Transcript { reference: clip.text.clone(), hypothesis }),
         heard: said.heard,
         seconds: samples.len() as f64 / f64::from(SAMPLE_RATE),
-        decode_seconds: said.seconds,
+        // Whole microseconds: so few digits are read again as they were.
+        decode_seconds: (said.seconds * 1e6).round() / 1e6,
         looped: said.looped,
     };
     Ok(asked.into_iter().zip(answers).map(row).collect())
