@@ -5,11 +5,17 @@
 //! - [`store`]: the models that are here or can be fetched;
 //! - [`engines`]: engines opened from the store;
 //! - [`output`]: transcripts as text, subtitles, JSON;
+//! - [`capture`]: microphones and other audio as it happens;
+//! - [`live`]: audio in, captions out;
+//! - [`settings`]: what the user chose;
 //! - [`machine`]: what a run cost;
 //! - [`cli`]: the command line.
 
+pub mod capture;
 pub mod cli;
 pub mod engines;
+pub mod live;
 pub mod machine;
 pub mod output;
+pub mod settings;
 pub mod store;
