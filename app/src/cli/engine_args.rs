@@ -1,6 +1,7 @@
 //! Options that every command with an engine has.
 
 use crate::engines::{self, EngineChoice, Options};
+use crate::live::LiveOptions;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use partita_model::engine::{LiveEngine, Request};
@@ -111,6 +112,17 @@ impl EngineArgs {
         let options = self.options()?;
         let engine = engines::open(&options)?;
         Ok((engine, options))
+    }
+
+    /// How a live session is to listen and write.
+    pub fn live(&self) -> LiveOptions {
+        let request = self.request();
+        LiveOptions {
+            languages: request.language.into_iter().collect(),
+            translate: request.translate,
+            beam: request.beam,
+            ..LiveOptions::default()
+        }
     }
 
     /// What to ask of the engine.

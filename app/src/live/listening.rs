@@ -4,7 +4,7 @@ use super::ear::Ear;
 use super::event::{Event, Status};
 use super::options::LiveOptions;
 use super::session::{Control, Opener};
-use crate::capture::{Capture, Heard};
+use crate::capture::{Capture, Heard, Recorder};
 use crate::machine;
 use anyhow::Context;
 use crossbeam_channel::Sender;
@@ -35,16 +35,18 @@ pub(super) fn seconds(samples: u64) -> f64 {
     samples as f64 / f64::from(SAMPLE_RATE)
 }
 
+/// What the thread opens.
+pub(super) struct Opened {
+    pub capture: Opener<Box<dyn Capture>>,
+    pub detector: Opener<Box<dyn VoiceActivity>>,
+    pub record: Option<Opener<Recorder>>,
+}
+
 /// Runs until the source ends, or is asked to stop.
-pub(super) fn listen(
-    control: &Control,
-    capture: Opener<Box<dyn Capture>>,
-    detector: Opener<Box<dyn VoiceActivity>>,
-    sources: &Sender<Vec<String>>,
-) {
+pub(super) fn listen(control: &Control, open: Opened, sources: &Sender<Vec<String>>) {
     let mut heard = 0;
     let mut lost = 0;
-    let result = run(control, capture, detector, sources, &mut heard, &mut lost);
+    let result = run(control, open, sources, &mut heard, &mut lost);
     if let Err(error) = result {
         control.fail(&error);
     }
@@ -53,14 +55,15 @@ pub(super) fn listen(
 
 fn run(
     control: &Control,
-    capture: Opener<Box<dyn Capture>>,
-    detector: Opener<Box<dyn VoiceActivity>>,
+    open: Opened,
     sources: &Sender<Vec<String>>,
     position: &mut u64,
     lost: &mut u64,
 ) -> anyhow::Result<()> {
-    let mut capture = capture()?;
-    let mut ear = Ear::new(detector()?, vad_options(&control.options()));
+    let mut capture = (open.capture)()?;
+    let _ = control.meter.set(capture.meter());
+    let mut recorder = open.record.map(|record| record()).transpose()?;
+    let mut ear = Ear::new((open.detector)()?, vad_options(&control.options()));
     // The writing thread waits for this, or has failed, which ends this thread soon.
     let _ = sources.send(capture.names());
     let mut changes = control.changes();
@@ -77,6 +80,10 @@ fn run(
             Heard::Gone { source, reason } => control.tell(Event::SourceLost { source, reason }),
             Heard::Back { source } => control.tell(Event::SourceBack { source }),
             Heard::Ended => break,
+        }
+        let warning = recorder.as_mut().and_then(|recorder| recorder.write(&samples));
+        if let Some(message) = warning {
+            control.tell(Event::Warning { message });
         }
         if control.changes() != changes {
             changes = control.changes();
@@ -105,6 +112,9 @@ fn run(
     let ended = ear.flush().context("voice activity")?;
     control.queue.update(ear.position(), ended, None);
     *position = ear.position();
+    if let Some(message) = recorder.and_then(|mut recorder| recorder.finish()) {
+        control.tell(Event::Warning { message });
+    }
     Ok(())
 }
 

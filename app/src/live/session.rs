@@ -1,16 +1,16 @@
 //! A session: one thread listens, another writes, and both tell what happens.
 
 use super::event::Event;
-use super::listening::listen;
+use super::listening::{Opened, listen};
 use super::options::LiveOptions;
 use super::queue::Queue;
 use super::writing::write_down;
-use crate::capture::Capture;
+use crate::capture::{Capture, Meter, Recorder};
 use crossbeam_channel::{Receiver, TrySendError, bounded};
 use partita_audio::vad::VoiceActivity;
 use partita_model::engine::LiveEngine;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ pub struct Setup {
     pub engine: Opener<Box<dyn LiveEngine>>,
     /// Loads the voice-activity detector.
     pub detector: Opener<Box<dyn VoiceActivity>>,
+    /// Opens the file that keeps the audio, if it is to be kept.
+    pub record: Option<Opener<Recorder>>,
     /// How to listen and write.
     pub options: LiveOptions,
 }
@@ -46,6 +48,7 @@ pub(super) struct Control {
     hurrying: AtomicBool,
     /// Nanoseconds that the engine was busy.
     busy: AtomicU64,
+    pub meter: OnceLock<Arc<Meter>>,
     tell: Box<dyn Fn(Event) + Send + Sync>,
 }
 
@@ -79,12 +82,13 @@ impl Session {
     ) -> std::io::Result<Self> {
         let control = Arc::new(Control {
             queue: Queue::default(),
-            options: Mutex::new(setup.options),
+            options: Mutex::new(setup.options.clone()),
             changes: AtomicU64::new(0),
             paused: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             hurrying: AtomicBool::new(false),
             busy: AtomicU64::new(0),
+            meter: OnceLock::new(),
             tell: Box::new(tell),
         });
         let (sources, opened) = bounded(1);
@@ -92,10 +96,10 @@ impl Session {
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(run)
         };
-        let (capture, detector, shared) = (setup.capture, setup.detector, control.clone());
-        let listening = move || listen(&shared, capture, detector, &sources);
+        let Setup { capture, engine, detector, record, .. } = setup;
+        let shared = control.clone();
+        let listening = move || listen(&shared, Opened { capture, detector, record }, &sources);
         session.threads.push(spawn("live listening", Box::new(listening))?);
-        let engine = setup.engine;
         let writing = move || write_down(&control, engine, &opened);
         session.threads.push(spawn("live writing", Box::new(writing))?);
         Ok(session)
@@ -123,6 +127,16 @@ impl Session {
         self.control.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// After [`stop`](Self::stop): what is not yet written is closed with the text that was shown.
+    pub fn hurry(&self) {
+        self.control.hurrying.store(true, Ordering::Relaxed);
+    }
+
+    /// Levels of the audio that comes in, once it does.
+    pub fn meter(&self) -> Option<Arc<Meter>> {
+        self.control.meter.get().cloned()
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.threads.iter().all(JoinHandle::is_finished)
@@ -140,7 +154,7 @@ impl Session {
         while !self.has_ended() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.control.hurrying.store(true, Ordering::Relaxed);
+        self.hurry();
         for thread in self.threads.drain(..) {
             // Its panic has been printed; there is nothing left to do for it.
             let _ = thread.join();
