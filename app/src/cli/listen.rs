@@ -118,8 +118,8 @@ pub fn run(args: &ListenArgs) -> anyhow::Result<()> {
 fn list() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for device in capture::devices()? {
-        let mark = if device.is_default { "*" } else { " " };
-        let kind = if device.is_monitor { "what is played" } else { "microphone" };
+        let mark = if device.default { "*" } else { " " };
+        let kind = if device.loopback { "what is played" } else { "microphone" };
         writeln!(out, "{mark} {} ({kind})", device.name)?;
     }
     Ok(())
