@@ -7,8 +7,9 @@ use partita_model::engine::{Draft, LiveEngine, Request, Written};
 
 /// A language less likely than this is not settled on yet.
 const SURE: f32 = 0.8;
-/// Seconds of audio after which the likeliest language is settled on, sure or not.
-const SETTLED_AFTER: f64 = 4.0;
+/// Seconds of audio after which a language that is in doubt is listened for with more effort, and
+/// then settled on.
+const SETTLED_AFTER: f64 = 3.0;
 /// A language other than that of the last utterance must be likelier than this to be believed.
 const CHANGE: f32 = 0.6;
 /// Seconds of audio during which a text must have stood to be committed.
@@ -96,13 +97,17 @@ impl Scribe {
     /// As the engine's.
     pub fn partial(&mut self, samples: &[f32], seconds: f64) -> Result<bool, ModelError> {
         self.engine.hear(samples)?;
-        self.written = self.write(false)?;
+        let effort = self.settled.is_none() && seconds >= SETTLED_AFTER;
+        self.written = self.write(effort, 1)?;
         let written = self.written.clone();
         let nothing = written.silent || written.tokens.is_empty();
         if nothing && self.agreement.committed() == 0 {
             return Ok(false);
         }
-        self.settle(&written, seconds);
+        let sure = effort || (written.language_probability >= SURE && seconds >= 1.0);
+        if sure && self.settled.is_none() && !written.language.is_empty() {
+            self.settled = Some(written.language.clone());
+        }
         self.agreement.update(&written.tokens, seconds);
         // What loops or is unlikely is shown, at most, and stays nowhere.
         if self.settled.is_some() && !written.doubtful {
@@ -128,8 +133,12 @@ impl Scribe {
     /// As the engine's.
     pub fn complete(&mut self, samples: &[f32]) -> Result<Said, ModelError> {
         self.engine.hear(samples)?;
-        self.written = self.write(true)?;
         let committed = self.agreement.committed();
+        if committed == 0 {
+            // All of it may say another language than its beginning did.
+            self.settled = None;
+        }
+        self.written = self.write(true, self.options.beam)?;
         if committed == 0 {
             if self.written.silent || self.written.tokens.is_empty() {
                 return Ok(Said::default());
@@ -145,7 +154,8 @@ impl Scribe {
 
     /// Decodes a text that looked wrong with everything that the engine has.
     fn again(&mut self, samples: &[f32]) -> Result<Said, ModelError> {
-        let request = Request { language: Some(self.written.language.clone()), ..self.request(true) };
+        let language = Some(self.written.language.clone());
+        let request = Request { language, ..self.request(true, self.options.beam) };
         let transcript = self.engine.transcribe(samples, &request)?;
         let texts = transcript.text.segments.iter().map(|segment| segment.text.as_str());
         let text = texts.collect::<Vec<_>>().join(" ");
@@ -175,24 +185,19 @@ impl Scribe {
         Ok(Some(Said { lang: target, text }))
     }
 
-    fn request(&self, complete: bool) -> Request {
+    fn request(&self, effort: bool, beam: usize) -> Request {
         let languages = &self.options.languages;
         let language = match languages.as_slice() {
             [one] => Some(one.clone()),
             _ => self.settled.clone(),
         };
-        Request {
-            language,
-            among: languages.clone(),
-            timestamps: false,
-            beam: if complete { self.options.beam } else { 1 },
-            fallback: complete,
-            ..Request::default()
-        }
+        let among = languages.clone();
+        Request { language, among, timestamps: false, beam, fallback: effort, ..Request::default() }
     }
 
-    fn write(&mut self, complete: bool) -> Result<Written, ModelError> {
-        let request = self.request(complete);
+    /// Writes what was heard; with effort, a language in doubt is listened for again.
+    fn write(&mut self, effort: bool, beam: usize) -> Result<Written, ModelError> {
+        let request = self.request(effort, beam);
         let tokens = self.agreement.tokens().to_vec();
         let draft = Draft { tokens: &tokens, forced: self.agreement.committed() };
         let written = self.engine.write(&request, draft)?;
@@ -210,14 +215,6 @@ impl Scribe {
                 self.engine.write(&request, draft)
             }
             _ => Ok(written),
-        }
-    }
-
-    fn settle(&mut self, written: &Written, seconds: f64) {
-        let sure = written.language_probability >= SURE && seconds >= 1.0;
-        if self.settled.is_none() && !written.language.is_empty() && (sure || seconds >= SETTLED_AFTER)
-        {
-            self.settled = Some(written.language.clone());
         }
     }
 }

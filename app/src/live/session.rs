@@ -46,6 +46,7 @@ pub(super) struct Control {
     paused: AtomicBool,
     stopping: AtomicBool,
     hurrying: AtomicBool,
+    failed: AtomicBool,
     /// Nanoseconds that the engine was busy.
     busy: AtomicU64,
     pub meter: OnceLock<Arc<Meter>>,
@@ -87,6 +88,7 @@ impl Session {
             paused: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             hurrying: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             busy: AtomicU64::new(0),
             meter: OnceLock::new(),
             tell: Box::new(tell),
@@ -175,8 +177,14 @@ impl Control {
 
     /// Tells why the session ends, and ends it.
     pub fn fail(&self, error: &anyhow::Error) {
-        self.tell(Event::Failed { message: format!("{error:#}") });
         self.stopping.store(true, Ordering::Relaxed);
+        if !self.failed.swap(true, Ordering::Relaxed) {
+            self.tell(Event::Failed { message: format!("{error:#}") });
+        }
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     fn lock_options(&self) -> std::sync::MutexGuard<'_, LiveOptions> {

@@ -31,8 +31,10 @@ pub(super) fn write_down(
         control.fail(&error);
         return;
     }
-    let (seconds, lost) = control.queue.totals();
-    control.tell(Event::Finished { seconds, lost });
+    if !control.has_failed() {
+        let (seconds, lost) = control.queue.totals();
+        control.tell(Event::Finished { seconds, lost });
+    }
 }
 
 fn run(
