@@ -47,11 +47,7 @@ pub fn devices() -> Result<Vec<DeviceInfo>, CaptureError> {
 pub(super) fn find(source: &Source) -> Result<Found, CaptureError> {
     let host = host()?;
     match source {
-        // ALSA's default is a name that its own settings resolve; it need not be in the list.
-        Source::Default => {
-            let device = host.default_input_device();
-            device.and_then(|device| describe(device, false)).ok_or_else(|| missing(source, &[]))
-        }
+        Source::Default => default(&host),
         Source::System => system(&host),
         Source::Device(_) => choose(list(&host)?, source),
         Source::File(path) => {
@@ -61,12 +57,27 @@ pub(super) fn find(source: &Source) -> Result<Found, CaptureError> {
     }
 }
 
+/// The default microphone.
+fn default(host: &Host) -> Result<Found, CaptureError> {
+    if kind(host) == SERVER {
+        // The list tells when the server is gone; the question for the default does not.
+        let known = list(host)?;
+        let name = name_of(host.default_input_device());
+        let found = known.into_iter().find(|found| found.info.id == name);
+        return found.ok_or_else(|| missing(&Source::Default, &[]));
+    }
+    // ALSA's default is a name that its own settings resolve; it need not be in the list.
+    let found = host.default_input_device().and_then(|device| describe(device, false));
+    found.ok_or_else(|| missing(&Source::Default, &[]))
+}
+
 /// What plays by default.
 fn system(host: &Host) -> Result<Found, CaptureError> {
     match kind(host).as_str() {
         SERVER => {
+            let known = list(host)?;
             let monitor = name_of(host.default_output_device()) + MONITOR;
-            let found = list(host)?.into_iter().find(|found| found.info.id == monitor);
+            let found = known.into_iter().find(|found| found.info.id == monitor);
             found.ok_or_else(|| missing(&Source::System, &[]))
         }
         "alsa" => Err(CaptureError::Unsupported(
@@ -128,7 +139,8 @@ fn missing(source: &Source, infos: &[DeviceInfo]) -> CaptureError {
 
 fn list(host: &Host) -> Result<Vec<Found>, CaptureError> {
     let all = host.devices().map_err(|error| failure("devices", &error))?;
-    let (input, output) = (name_of(host.default_input_device()), name_of(host.default_output_device()));
+    let (input, output) =
+        (name_of(host.default_input_device()), name_of(host.default_output_device()));
     let monitor = format!("{output}{MONITOR}");
     let plays = kind(host) != SERVER && kind(host) != "alsa";
     let mut found: Vec<Found> = all
@@ -139,8 +151,8 @@ fn list(host: &Host) -> Result<Vec<Found>, CaptureError> {
         .filter(|found| kind(host) != "alsa" || worth_listing(&found.info.id))
         .collect();
     for Found { info, .. } in &mut found {
-        info.default = info.id == if info.loopback && plays { output.as_str() } else { input.as_str() }
-            || info.id == monitor;
+        let usual = if info.loopback && plays { &output } else { &input };
+        info.default = info.id == *usual || info.id == monitor;
     }
     Ok(found)
 }

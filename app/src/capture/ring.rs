@@ -111,7 +111,9 @@ impl Outlet {
                 lost = gap.frames;
                 self.gaps.pop().ok();
                 if let Ok(next) = self.gaps.peek() {
-                    count = count.min(usize::try_from(next.place.saturating_sub(self.read)).unwrap_or(count));
+                    count = count.min(
+                        usize::try_from(next.place.saturating_sub(self.read)).unwrap_or(count),
+                    );
                 }
             } else {
                 count = count.min(usize::try_from(before).unwrap_or(count));

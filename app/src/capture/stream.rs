@@ -46,9 +46,8 @@ impl Tap {
         // Some systems wait for the first sample, for ever if need be.
         let (sender, opened) = bounded(1);
         let (wanted, meter, reader) = (source.clone(), meter.clone(), thread::current());
-        let failed = |reason: String| {
-            Err(CaptureError::Device { source_name: source.to_string(), reason })
-        };
+        let failed =
+            |reason: String| Err(CaptureError::Device { source_name: source.to_string(), reason });
         let opener = thread::Builder::new().name("capture-open".to_owned());
         // Nobody waits any more for what comes too late: it is closed at once.
         let opening = opener.spawn(move || sender.send(Self::build(&wanted, meter, reader)).ok());
@@ -91,9 +90,8 @@ impl Tap {
     pub(super) fn fault(&self) -> Option<cpal::Error> {
         use cpal::ErrorKind::{DeviceChanged, RealtimeDenied, Xrun};
         // The clock tells what an overrun cost.
-        let harmless = |error: &cpal::Error| {
-            matches!(error.kind(), DeviceChanged | RealtimeDenied | Xrun)
-        };
+        let harmless =
+            |error: &cpal::Error| matches!(error.kind(), DeviceChanged | RealtimeDenied | Xrun);
         self.errors.try_iter().find(|error| !harmless(error))
     }
 }
