@@ -215,7 +215,7 @@ fn listen(source: &Source, tap: &mut Tap, post: &Post, told: &mut Told) -> Over 
             }
         }
         if let Some(error) = tap.fault() {
-            return Over::Gone(super::devices::failure(&tap.name, &error).reason());
+            return Over::Gone(error.to_string());
         }
         if idle > STALL && !tap.quiet {
             return Over::Gone("it gives no audio".to_owned());
