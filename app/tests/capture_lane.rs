@@ -63,7 +63,7 @@ impl Device {
 }
 
 fn drain(lane: &mut Lane) -> Vec<f32> {
-    std::iter::from_fn(|| lane.next()).collect()
+    std::iter::from_fn(|| lane.take()).collect()
 }
 
 /// The greatest distance of a sample from its place, in seconds, among those that sounded within

@@ -33,7 +33,7 @@ pub(super) struct Found {
 pub(super) enum Device {
     Plain(cpal::Device),
     #[cfg(target_os = "linux")]
-    Server(super::server::ServerSource),
+    Server(Box<super::server::ServerSource>),
 }
 
 /// Devices that can be listened to: microphones and, where the platform offers it, what the system
@@ -130,7 +130,7 @@ fn list() -> Result<Vec<Found>, CaptureError> {
     #[cfg(target_os = "linux")]
     if let Some(server) = server()? {
         let sources = server.sources().map_err(silent)?;
-        let found = |(source, info)| Found { device: Device::Server(source), info };
+        let found = |(source, info)| Found { device: Device::Server(Box::new(source)), info };
         return Ok(sources.into_iter().map(found).collect());
     }
     let host = cpal::default_host();

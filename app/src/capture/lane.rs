@@ -281,7 +281,7 @@ impl Lane {
     }
 
     /// Takes the next sample.
-    pub fn next(&mut self) -> Option<f32> {
+    pub fn take(&mut self) -> Option<f32> {
         self.ready.pop_front()
     }
 

@@ -1,5 +1,6 @@
 //! What the tests of capture share: a signal, a way to find it again, a reader.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use partita::capture::{Capture, Heard};
 use std::path::Path;
