@@ -2,8 +2,6 @@
 
 use super::{CaptureError, Source};
 use cpal::traits::{DeviceTrait, HostTrait};
-use cpal::{ErrorKind, Host, HostId};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// A device that can be listened to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +25,15 @@ impl DeviceInfo {
 
 /// A device together with what is known about it.
 pub(super) struct Found {
-    pub device: cpal::Device,
+    pub device: Device,
     pub info: DeviceInfo,
+}
+
+/// How a device is reached.
+pub(super) enum Device {
+    Plain(cpal::Device),
+    #[cfg(target_os = "linux")]
+    Server(Box<super::server::ServerSource>),
 }
 
 /// Devices that can be listened to: microphones and, where the platform offers it, what the system
@@ -40,46 +45,38 @@ pub(super) struct Found {
 /// # Errors
 /// [`CaptureError::Device`] when the sound system does not answer.
 pub fn devices() -> Result<Vec<DeviceInfo>, CaptureError> {
-    Ok(list(&*host()?)?.into_iter().map(|found| found.info).collect())
+    Ok(list()?.into_iter().map(|found| found.info).collect())
 }
 
 /// The device that `source` means now.
 pub(super) fn find(source: &Source) -> Result<Found, CaptureError> {
-    let host = host()?;
-    match source {
+    #[cfg(target_os = "linux")]
+    if let Some(server) = server()? {
+        let (default, monitor) = server.defaults().map_err(silent)?;
+        let wanted = match source {
+            Source::Default => default,
+            Source::System => monitor,
+            _ => return choose(list()?, source),
+        };
+        let found = list()?.into_iter().find(|found| found.info.id == wanted);
+        return found.ok_or_else(|| missing(source, &[]));
+    }
+    let host = cpal::default_host();
+    let (device, loopback) = match source {
         // ALSA's default is a name that its own settings resolve; it need not be in the list.
-        Source::Default => {
-            let device = host.default_input_device();
-            device.and_then(|device| describe(device, false)).ok_or_else(|| missing(source, &[]))
+        Source::Default => (host.default_input_device(), false),
+        Source::System if cfg!(target_os = "linux") => {
+            return Err(CaptureError::Unsupported(
+                "system: what is played can be heard through PulseAudio or PipeWire only; neither \
+                 answers"
+                    .to_owned(),
+            ));
         }
-        Source::System => system(&host),
-        Source::Device(_) => choose(list(&host)?, source),
-        Source::File(path) => {
-            let reason = "a file is not a device".to_owned();
-            Err(CaptureError::Device { source_name: path.display().to_string(), reason })
-        }
-    }
-}
-
-/// What plays by default.
-fn system(host: &Host) -> Result<Found, CaptureError> {
-    match kind(host).as_str() {
-        SERVER => {
-            let monitor = name_of(host.default_output_device()) + MONITOR;
-            let found = list(host)?.into_iter().find(|found| found.info.id == monitor);
-            found.ok_or_else(|| missing(&Source::System, &[]))
-        }
-        "alsa" => Err(CaptureError::Unsupported(
-            "system: what is played can be heard through PulseAudio or PipeWire only; neither \
-             answers"
-                .to_owned(),
-        )),
-        _ => {
-            let device = host.default_output_device();
-            let found = device.and_then(|device| describe(device, true));
-            found.ok_or_else(|| missing(&Source::System, &[]))
-        }
-    }
+        Source::System => (host.default_output_device(), true),
+        _ => return choose(list()?, source),
+    };
+    let found = device.and_then(|device| describe(device, loopback));
+    found.ok_or_else(|| missing(source, &[]))
 }
 
 /// Whether `source` still means the device `id`.
@@ -87,12 +84,15 @@ fn system(host: &Host) -> Result<Found, CaptureError> {
 /// # Errors
 /// When the device cannot be had any more.
 pub(super) fn still(source: &Source, id: &str) -> Result<bool, CaptureError> {
-    let host = host()?;
+    #[cfg(target_os = "linux")]
+    if server()?.is_some() {
+        return Ok(find(source)?.info.id == id);
+    }
+    let host = cpal::default_host();
     let now = match source {
-        // A server may quietly lead a stream elsewhere when its device goes: so ask.
-        _ if kind(&host) == SERVER => find(source)?.info.id,
         Source::Default => name_of(host.default_input_device()),
         Source::System => name_of(host.default_output_device()),
+        // Its stream tells.
         Source::Device(_) | Source::File(_) => return Ok(true),
     };
     Ok(now == id || now.is_empty())
@@ -126,21 +126,27 @@ fn missing(source: &Source, infos: &[DeviceInfo]) -> CaptureError {
     CaptureError::NotFound { wanted: source.to_string(), known }
 }
 
-fn list(host: &Host) -> Result<Vec<Found>, CaptureError> {
-    let all = host.devices().map_err(|error| failure("devices", &error))?;
-    let (input, output) = (name_of(host.default_input_device()), name_of(host.default_output_device()));
-    let monitor = format!("{output}{MONITOR}");
-    let plays = kind(host) != SERVER && kind(host) != "alsa";
+fn list() -> Result<Vec<Found>, CaptureError> {
+    #[cfg(target_os = "linux")]
+    if let Some(server) = server()? {
+        let sources = server.sources().map_err(silent)?;
+        let found = |(source, info)| Found { device: Device::Server(Box::new(source)), info };
+        return Ok(sources.into_iter().map(found).collect());
+    }
+    let host = cpal::default_host();
+    let all = host.devices().map_err(|error| silent(error.to_string()))?;
+    let (input, output) =
+        (name_of(host.default_input_device()), name_of(host.default_output_device()));
+    let linux = cfg!(target_os = "linux");
     let mut found: Vec<Found> = all
         .filter_map(|device| {
             let hears = device.supports_input();
-            if hears || plays && device.supports_output() { describe(device, !hears) } else { None }
+            (hears || !linux && device.supports_output()).then(|| describe(device, !hears))?
         })
-        .filter(|found| kind(host) != "alsa" || worth_listing(&found.info.id))
+        .filter(|found| !linux || worth_listing(&found.info.id))
         .collect();
     for Found { info, .. } in &mut found {
-        info.default = info.id == if info.loopback && plays { output.as_str() } else { input.as_str() }
-            || info.id == monitor;
+        info.default = info.id == if info.loopback { output.as_str() } else { input.as_str() };
     }
     Ok(found)
 }
@@ -154,53 +160,18 @@ fn worth_listing(id: &str) -> bool {
 fn describe(device: cpal::Device, loopback: bool) -> Option<Found> {
     let id = device.id().ok()?.id().to_owned();
     let name = device.description().map_or_else(|_| id.clone(), |about| about.name().to_owned());
-    let loopback = loopback || id.ends_with(MONITOR);
-    Some(Found { device, info: DeviceInfo { id, name, default: false, loopback } })
+    let info = DeviceInfo { id, name, default: false, loopback };
+    Some(Found { device: Device::Plain(device), info })
 }
 
-/// What PulseAudio and PipeWire append to the name of an output.
-const MONITOR: &str = ".monitor";
-/// The host that speaks to PulseAudio, or to PipeWire in PulseAudio's tongue.
-const SERVER: &str = "pulseaudio";
-
-fn kind(host: &Host) -> String {
-    host.id().to_string()
+#[cfg(target_os = "linux")]
+fn server() -> Result<Option<super::server::Server>, CaptureError> {
+    super::server::Server::find().map_err(silent)
 }
 
-/// The way to the sound system, and which kind of it was found first.
-#[derive(Default)]
-struct Way {
-    open: Option<Arc<Host>>,
-    kind: Option<HostId>,
-}
-
-/// One for the process: a connection to a sound server ends with the process only.
-static WAY: Mutex<Way> = Mutex::new(Way { open: None, kind: None });
-
-fn host() -> Result<Arc<Host>, CaptureError> {
-    let mut way = WAY.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(host) = &way.open {
-        return Ok(host.clone());
-    }
-    // While a sound server restarts its devices are not to be taken away from it.
-    let host = match way.kind {
-        Some(kind) => {
-            let source_name = "the sound system".to_owned();
-            cpal::host_from_id(kind)
-                .map_err(|e| CaptureError::Device { source_name, reason: e.to_string() })?
-        }
-        None => cpal::default_host(),
-    };
-    way.kind = Some(host.id());
-    Ok(way.open.insert(Arc::new(host)).clone())
-}
-
-/// An error of the sound system; where its connection is at fault, the next call makes a new one.
-pub(super) fn failure(source_name: &str, error: &cpal::Error) -> CaptureError {
-    if matches!(error.kind(), ErrorKind::HostUnavailable | ErrorKind::StreamInvalidated) {
-        WAY.lock().unwrap_or_else(PoisonError::into_inner).open = None;
-    }
-    CaptureError::Device { source_name: source_name.to_owned(), reason: error.to_string() }
+/// The sound system does not answer.
+fn silent(reason: String) -> CaptureError {
+    CaptureError::Device { source_name: "the sound system".to_owned(), reason }
 }
 
 #[cfg(test)]

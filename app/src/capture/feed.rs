@@ -27,7 +27,7 @@ pub(super) enum News {
     /// Samples at 16 kHz; `lost` are missing before them.
     Block { samples: Vec<f32>, lost: u64, at: Instant },
     /// The source went away.
-    Gone { source: String, reason: String },
+    Gone { source: String, reason: String, at: Instant },
     /// It, or another one, is there again; blocks follow.
     Back { source: String },
     /// The file is at its end.
@@ -169,7 +169,8 @@ pub(super) fn run(
             // Before the stream is closed, which takes its time when a server hangs.
             Over::Gone(reason) if !told.gone => {
                 told.gone = true;
-                if !post.send(News::Gone { source: open.name.clone(), reason }) {
+                if !post.send(News::Gone { source: open.name.clone(), reason, at: Instant::now() })
+                {
                     return;
                 }
             }
@@ -214,7 +215,7 @@ fn listen(source: &Source, tap: &mut Tap, post: &Post, told: &mut Told) -> Over 
             }
         }
         if let Some(error) = tap.fault() {
-            return Over::Gone(super::devices::failure(&tap.name, &error).reason());
+            return Over::Gone(error.to_string());
         }
         if idle > STALL && !tap.quiet {
             return Over::Gone("it gives no audio".to_owned());

@@ -20,7 +20,8 @@
 //! - smaller losses add up on the floor until they pass the tolerance together.
 //!
 //! Meanwhile audio is held back, so that the silence stands where the loss was: behind what was
-//! still in the buffers, before what came in time again.
+//! still in buffers (whose lag fell from block to block), before what came in time again. Buffers
+//! that are full keep what they have and reject what is new.
 
 use partita_audio::SAMPLE_RATE;
 use std::collections::VecDeque;
@@ -33,6 +34,8 @@ const TOLERANCE: f64 = 0.25;
 const PATIENCE: f64 = 0.5;
 /// A lag that falls by less has not fallen.
 const FALL: f64 = 0.02;
+/// Blocks whose lag is within so much of the lowest came in time again.
+const SLOP: f64 = 0.1;
 /// A source that gives nothing for so many seconds is away, whatever its system says.
 const STALL: f64 = 5.0;
 /// The same for one that gives nothing while nothing is played.
@@ -66,7 +69,9 @@ pub struct Lane {
 enum Kind {
     /// Its samples are all there is; no clock.
     File,
-    Device { quiet: bool },
+    Device {
+        quiet: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,8 +89,33 @@ enum State {
 #[derive(Debug)]
 struct Suspicion {
     lowest: f64,
+    /// The lag when it had last fallen, and when that was.
+    fallen: f64,
     since: f64,
     held: Vec<f32>,
+    /// Length and lag of each block that is held.
+    blocks: Vec<(usize, f64)>,
+}
+
+impl Suspicion {
+    fn new(lag: f64, now: f64) -> Self {
+        Self { lowest: lag, fallen: lag, since: now, held: Vec::new(), blocks: Vec::new() }
+    }
+
+    fn hold(&mut self, samples: &[f32], lag: f64, now: f64) {
+        self.held.extend_from_slice(samples);
+        self.blocks.push((samples.len(), lag));
+        self.lowest = self.lowest.min(lag);
+        if lag < self.fallen - FALL {
+            (self.fallen, self.since) = (lag, now);
+        }
+    }
+
+    /// Samples of those held that were caught up with, and so come from before the loss.
+    fn place_of_loss(&self) -> usize {
+        let caught = |&&(_, lag): &&(usize, f64)| lag > self.lowest + SLOP;
+        self.blocks.iter().take_while(caught).map(|(length, _)| length).sum()
+    }
 }
 
 impl Lane {
@@ -152,33 +182,42 @@ impl Lane {
             self.release();
             return self.lay(samples);
         }
-        match &mut self.suspicion {
-            Some(suspicion) if lag > suspicion.lowest - FALL => {
-                suspicion.held.extend_from_slice(samples);
-                suspicion.lowest = suspicion.lowest.min(lag);
-                if now - suspicion.since >= PATIENCE {
-                    let missing = samples_in(suspicion.lowest - self.floor);
-                    self.silence(missing);
-                    if self.kind != (Kind::Device { quiet: true }) {
-                        self.lost += missing;
-                    }
-                    self.release();
-                }
-            }
-            // It still catches up: what was held came out of a buffer, from before the loss.
-            _ => {
-                self.release();
-                let held = samples.to_vec();
-                self.suspicion = Some(Suspicion { lowest: lag, since: now, held });
-            }
+        let suspicion = self.suspicion.get_or_insert_with(|| Suspicion::new(lag, now));
+        suspicion.hold(samples, lag, now);
+        if now - suspicion.since >= PATIENCE {
+            self.lose();
         }
     }
 
-    /// The source is away: silence stands for it from here on.
-    pub fn leave(&mut self) {
+    /// What is held was late for long enough: something before it, or amid it, is lost.
+    fn lose(&mut self) {
+        let Some(suspicion) = self.suspicion.take() else { return };
+        let missing = samples_in(suspicion.lowest - self.floor);
+        let (kept, after) = suspicion.held.split_at(suspicion.place_of_loss());
+        self.lay(kept);
+        self.silence(missing);
+        self.lay(after);
+        if self.kind != (Kind::Device { quiet: true }) {
+            self.lost += missing;
+        }
+    }
+
+    /// The source is away since `now`: silence stands for it from here on. What should have arrived
+    /// before that and did not is lost.
+    pub fn leave(&mut self, now: f64) {
+        self.stop(now, State::Away);
+    }
+
+    fn stop(&mut self, now: f64, state: State) {
         self.release();
-        if self.kind != Kind::File && self.state != State::Ended {
-            self.state = State::Away;
+        let Kind::Device { quiet } = self.kind else { return };
+        let late = self.lag(now, 0) - self.floor;
+        if self.state == State::Running && !quiet && late > TOLERANCE {
+            self.silence(samples_in(late));
+            self.lost += samples_in(late);
+        }
+        if self.state != State::Ended {
+            self.state = state;
         }
     }
 
@@ -214,8 +253,7 @@ impl Lane {
             State::Fresh | State::Running => {
                 let stalled = self.idle > if quiet { QUIET_STALL } else { STALL };
                 if stalled {
-                    self.release();
-                    self.state = State::Stalled;
+                    self.stop(now, State::Stalled);
                 }
                 stalled && !quiet
             }
@@ -243,7 +281,7 @@ impl Lane {
     }
 
     /// Takes the next sample.
-    pub fn next(&mut self) -> Option<f32> {
+    pub fn take(&mut self) -> Option<f32> {
         self.ready.pop_front()
     }
 

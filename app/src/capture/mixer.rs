@@ -44,7 +44,7 @@ impl Mixer {
         let Some(mix) = into.get_mut(start..) else { return 0 };
         for (lane, pace) in lanes.iter_mut().zip(&mut self.paces) {
             for sample in mix.iter_mut() {
-                *sample += lane.next().unwrap_or(0.0);
+                *sample += lane.take().unwrap_or(0.0);
                 pace.shed(lane);
             }
         }
@@ -78,7 +78,7 @@ impl Pace {
             return;
         }
         self.since_shed += 1;
-        if self.since_shed >= SHED_EVERY && lane.next().is_some() {
+        if self.since_shed >= SHED_EVERY && lane.take().is_some() {
             self.since_shed = 0;
             self.shed -= 1;
         }

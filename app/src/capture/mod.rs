@@ -24,6 +24,8 @@ mod mixer;
 mod opened;
 mod recorder;
 mod ring;
+#[cfg(target_os = "linux")]
+mod server;
 mod source;
 mod stream;
 mod watch;

@@ -133,13 +133,14 @@ impl Opened {
             // From before the other sources were there.
             News::Block { at, .. } if lane.clocked() && at < self.began => {}
             News::Block { samples, lost, at } => {
-                if lane.push(&samples, lost, at.saturating_duration_since(self.began).as_secs_f64()) {
+                if lane.push(&samples, lost, at.saturating_duration_since(self.began).as_secs_f64())
+                {
                     let source = self.names.get(number).cloned().unwrap_or_default();
                     self.told.push_back(Heard::Back { source });
                 }
             }
-            News::Gone { source, reason } => {
-                lane.leave();
+            News::Gone { source, reason, at } => {
+                lane.leave(at.saturating_duration_since(self.began).as_secs_f64());
                 self.told.push_back(Heard::Gone { source, reason });
             }
             News::Back { source } => {
@@ -193,7 +194,7 @@ impl Capture for Opened {
             let lost = self.lanes.iter_mut().map(Lane::take_lost).sum();
             self.meter.lose(lost);
             let left = end.saturating_duration_since(Instant::now());
-            if added > 0 || lost > 0 || left.is_zero() && self.told.is_empty() {
+            if added > 0 || lost > 0 {
                 return Ok(Heard::Samples { lost });
             }
             if !self.told.is_empty() {
@@ -201,6 +202,9 @@ impl Capture for Opened {
             }
             if self.lanes.iter().all(|lane| lane.ended() && lane.ready() == 0) {
                 return Ok(Heard::Ended);
+            }
+            if left.is_zero() {
+                return Ok(Heard::Samples { lost });
             }
             let step = if self.lanes.iter().any(Lane::away) { TICK } else { LOOK };
             match self.messages.recv_timeout(left.min(step)) {

@@ -54,9 +54,9 @@ impl Recorder {
         let file = WavWriter::create(path, spec)
             .and_then(|mut file| file.flush().map(|()| file))
             .map_err(|error| CaptureError::Device {
-                source_name: path.display().to_string(),
-                reason: error.to_string(),
-            })?;
+            source_name: path.display().to_string(),
+            reason: error.to_string(),
+        })?;
         let limit_mib = limit_mib.min(LARGEST_MIB);
         let limit = (u64::from(limit_mib) << 20).saturating_sub(64) / 2;
         let path = path.to_owned();

@@ -48,13 +48,29 @@ pub(super) struct Inlet {
 }
 
 impl Inlet {
-    /// Takes what the device brought. Allocates nothing, locks nothing, waits for nothing.
+    /// Takes what a device brought. Allocates nothing, locks nothing, waits for nothing.
     pub(super) fn take<T>(&mut self, data: &[T])
     where
         T: Copy,
         f32: FromSample<T>,
     {
-        let frames = data.len() / self.channels;
+        let share = 1.0 / self.channels as f32;
+        let mono = data.chunks_exact(self.channels).map(|frame| {
+            let sum: f32 = frame.iter().map(|&sample| finite(f32::from_sample_(sample))).sum();
+            sum * share
+        });
+        self.fill(mono);
+    }
+
+    /// The same for one channel of 32-bit numbers, the lowest byte first.
+    #[cfg(target_os = "linux")]
+    pub(super) fn take_bytes(&mut self, data: &[u8]) {
+        let (samples, _) = data.as_chunks();
+        self.fill(samples.iter().map(|&bytes| finite(f32::from_le_bytes(bytes))));
+    }
+
+    fn fill(&mut self, mono: impl ExactSizeIterator<Item = f32>) {
+        let frames = mono.len();
         let room = self.samples.slots().min(frames);
         if self.missing > 0 && room > 0 {
             let gap = Gap { place: self.written, frames: self.missing };
@@ -62,11 +78,6 @@ impl Inlet {
                 self.missing = 0;
             }
         }
-        let share = 1.0 / self.channels as f32;
-        let mono = data.chunks_exact(self.channels).map(|frame| {
-            let sum: f32 = frame.iter().map(|&sample| finite(f32::from_sample_(sample))).sum();
-            sum * share
-        });
         if let Ok(chunk) = self.samples.write_chunk_uninit(room) {
             self.written += chunk.fill_from_iter(mono) as u64;
         }
@@ -111,7 +122,9 @@ impl Outlet {
                 lost = gap.frames;
                 self.gaps.pop().ok();
                 if let Ok(next) = self.gaps.peek() {
-                    count = count.min(usize::try_from(next.place.saturating_sub(self.read)).unwrap_or(count));
+                    count = count.min(
+                        usize::try_from(next.place.saturating_sub(self.read)).unwrap_or(count),
+                    );
                 }
             } else {
                 count = count.min(usize::try_from(before).unwrap_or(count));

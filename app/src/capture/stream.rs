@@ -1,10 +1,10 @@
 //! An open device: its callback fills a ring, and who owns the [`Tap`] empties that.
 
-use super::devices::{Found, failure, find};
+use super::devices::{Device, Found, find};
 use super::ring::{Inlet, Outlet, ring};
 use super::{CaptureError, Meter, Source};
 use cpal::traits::{DeviceTrait, StreamTrait};
-use cpal::{BufferSize, FromSample, I24, SampleFormat, SizedSample, StreamConfig, U24};
+use cpal::{FromSample, I24, SampleFormat, SizedSample, StreamConfig, U24};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use partita_audio::resample::RATES;
 use std::sync::Arc;
@@ -13,17 +13,13 @@ use std::time::Duration;
 
 /// Audio that the ring holds when nobody empties it: longer than a machine is ever too busy.
 const RING_SECONDS: usize = 20;
-/// What PulseAudio is asked to bring at a time, in milliseconds. It makes half of it the latency of
-/// the device and half the size of a block. Its own default is a quarter of a second; with 20 ms a
-/// busy machine loses audio.
-const SERVER_BLOCK_MS: u32 = 80;
 /// How long a device may take to open.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A device that is open and running.
 pub(super) struct Tap {
     /// First, so that the callback has ended before what it writes to goes.
-    _stream: cpal::Stream,
+    _stream: Box<dyn Send>,
     /// What it brings.
     pub outlet: Outlet,
     errors: Receiver<cpal::Error>,
@@ -46,9 +42,8 @@ impl Tap {
         // Some systems wait for the first sample, for ever if need be.
         let (sender, opened) = bounded(1);
         let (wanted, meter, reader) = (source.clone(), meter.clone(), thread::current());
-        let failed = |reason: String| {
-            Err(CaptureError::Device { source_name: source.to_string(), reason })
-        };
+        let failed =
+            |reason: String| Err(CaptureError::Device { source_name: source.to_string(), reason });
         let opener = thread::Builder::new().name("capture-open".to_owned());
         // Nobody waits any more for what comes too late: it is closed at once.
         let opening = opener.spawn(move || sender.send(Self::build(&wanted, meter, reader)).ok());
@@ -61,26 +56,19 @@ impl Tap {
 
     fn build(source: &Source, meter: Arc<Meter>, reader: Thread) -> Result<Self, CaptureError> {
         let Found { device, info } = find(source)?;
-        let failed = |error: cpal::Error| failure(&info.name, &error);
-        let supported = device
-            .default_input_config()
-            .or_else(|error| device.default_output_config().map_err(|_| error))
-            .map_err(failed)?;
-        let mut config: StreamConfig = supported.config();
-        let rate = config.sample_rate;
-        if !RATES.contains(&rate) || config.channels == 0 {
-            let reason = format!("{rate} Hz and {} channels", config.channels);
-            return Err(CaptureError::Device { source_name: info.name, reason });
-        }
-        if device.id().is_ok_and(|id| id.host().to_string() == "pulseaudio") {
-            config.buffer_size = BufferSize::Fixed(rate * SERVER_BLOCK_MS / 1000);
-        }
         let (told, errors) = bounded(8);
-        let frames = rate as usize * RING_SECONDS;
-        let (inlet, outlet) = ring(frames, config.channels.into(), meter, reader);
-        let stream = build(&device, config, supported.sample_format(), inlet, told)
-            .and_then(|stream| stream.play().map(|()| stream))
-            .map_err(failed)?;
+        let opened = match device {
+            Device::Plain(device) => open_plain(&device, meter, reader, told),
+            #[cfg(target_os = "linux")]
+            Device::Server(source) => {
+                let rate = source.rate();
+                let (inlet, outlet) = ring_of(rate, 1, meter, reader);
+                let stream = source.open(inlet).map(|stream| Box::new(stream) as Box<dyn Send>);
+                stream.map(|stream| (stream, outlet, rate))
+            }
+        };
+        let (stream, outlet, rate) = opened
+            .map_err(|reason| CaptureError::Device { source_name: info.name.clone(), reason })?;
         // WASAPI brings nothing of an output that plays nothing.
         let quiet = info.loopback && cfg!(windows);
         let (name, id) = (info.name, info.id);
@@ -91,11 +79,37 @@ impl Tap {
     pub(super) fn fault(&self) -> Option<cpal::Error> {
         use cpal::ErrorKind::{DeviceChanged, RealtimeDenied, Xrun};
         // The clock tells what an overrun cost.
-        let harmless = |error: &cpal::Error| {
-            matches!(error.kind(), DeviceChanged | RealtimeDenied | Xrun)
-        };
+        let harmless =
+            |error: &cpal::Error| matches!(error.kind(), DeviceChanged | RealtimeDenied | Xrun);
         self.errors.try_iter().find(|error| !harmless(error))
     }
+}
+
+fn ring_of(rate: u32, channels: u16, meter: Arc<Meter>, reader: Thread) -> (Inlet, Outlet) {
+    ring(rate as usize * RING_SECONDS, channels.into(), meter, reader)
+}
+
+/// Opens a device through cpal, as the device likes it best.
+fn open_plain(
+    device: &cpal::Device,
+    meter: Arc<Meter>,
+    reader: Thread,
+    told: Sender<cpal::Error>,
+) -> Result<(Box<dyn Send>, Outlet, u32), String> {
+    let supported = device
+        .default_input_config()
+        .or_else(|error| device.default_output_config().map_err(|_| error))
+        .map_err(|error| error.to_string())?;
+    let config: StreamConfig = supported.config();
+    let rate = config.sample_rate;
+    if !RATES.contains(&rate) || config.channels == 0 {
+        return Err(format!("{rate} Hz and {} channels", config.channels));
+    }
+    let (inlet, outlet) = ring_of(rate, config.channels, meter, reader);
+    let stream = build(device, config, supported.sample_format(), inlet, told)
+        .and_then(|stream| stream.play().map(|()| stream))
+        .map_err(|error| error.to_string())?;
+    Ok((Box::new(stream), outlet, rate))
 }
 
 fn build(
