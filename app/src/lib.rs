@@ -9,6 +9,7 @@
 //! - [`live`]: audio in, captions out;
 //! - [`settings`]: what the user chose;
 //! - [`machine`]: what a run cost;
+//! - [`whole`]: files written whole or not at all;
 //! - [`cli`]: the command line.
 
 pub mod capture;
@@ -19,3 +20,4 @@ pub mod machine;
 pub mod output;
 pub mod settings;
 pub mod store;
+pub mod whole;
