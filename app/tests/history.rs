@@ -167,7 +167,8 @@ fn a_session_is_exported_in_every_form() {
     history.write_line(session, &line(61, "zh", "你好")).unwrap();
     let export = |format, shown| history.export(session, format, shown).unwrap();
     assert_eq!(export(Format::Txt, Shown::Original), "Hallo.你好\n");
-    assert_eq!(export(Format::Txt, Shown::Translation), "Hi *you*.\n");
+    assert_eq!(export(Format::Txt, Shown::Translation), "Hi *you*.你好\n");
+    assert_eq!(export(Format::Txt, Shown::Both), "Hallo.你好\nHi *you*.\n");
     assert_eq!(
         export(Format::Srt, Shown::Both),
         "1\n00:00:01,000 --> 00:00:01,500\nHallo.\nHi *you*.\n\n\
@@ -175,7 +176,8 @@ fn a_session_is_exported_in_every_form() {
     );
     assert_eq!(
         export(Format::Vtt, Shown::Translation),
-        "WEBVTT\n\n00:00:01.000 --> 00:00:01.500\nHi *you*.\n\n"
+        "WEBVTT\n\n00:00:01.000 --> 00:00:01.500\nHi *you*.\n\n\
+         00:01:01.000 --> 00:01:01.500\n你好\n\n"
     );
     assert_eq!(
         export(Format::Md, Shown::Both),

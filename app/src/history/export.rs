@@ -7,8 +7,9 @@ use partita_model::engine::{Segment, Text, Transcript};
 use partita_model::longform::Utterance;
 
 impl History {
-    /// A session in a form. Subtitles of [`Shown::Both`] have the translation below the original;
-    /// JSON has everything.
+    /// A session in a form. [`Shown::Translation`] has the original of lines that were not
+    /// translated; subtitles of [`Shown::Both`] have the translation below the original; JSON has
+    /// everything, whatever is asked for.
     ///
     /// # Errors
     /// [`HistoryError::NoSession`], [`HistoryError::Database`].
@@ -28,28 +29,25 @@ impl History {
 
 fn document(lines: &[Line], format: Format, shown: Shown) -> Document {
     let timed = matches!(format, Format::Srt | Format::Vtt | Format::Tsv);
+    // One text a line: the original, the translation where there is one, or both, joined.
+    let single = format != Format::Json && (shown != Shown::Both || timed);
     let translated = lines.iter().find_map(|line| line.translation.as_ref());
-    let target = translated.map(|(target, _)| target.clone());
-    let target = match (shown, format) {
-        (_, Format::Json) => target,
-        (Shown::Original, _) => None,
-        // They hold one text: both are put into it.
-        (Shown::Both, _) if timed => None,
-        _ => target,
-    };
+    let target = translated.map(|(target, _)| target.clone()).filter(|_| !single);
     let utterances = lines.iter().map(|line| {
-        let translation = line.translation.as_ref().map(|(_, text)| text.as_str());
-        let text = match (shown, translation) {
-            (Shown::Both, Some(translation)) if timed => format!("{}\n{translation}", line.text),
-            (Shown::Translation, Some(_)) if !timed && format != Format::Json => String::new(),
-            _ => line.text.clone(),
+        let translation = line.translation.as_ref();
+        let (language, text) = match (shown, translation) {
+            (Shown::Translation, Some((lang, text))) if single => (lang.clone(), text.clone()),
+            (Shown::Both, Some((_, text))) if single => {
+                (line.lang.clone(), format!("{}\n{text}", line.text))
+            }
+            _ => (line.lang.clone(), line.text.clone()),
         };
         let transcript = Transcript {
-            language: line.lang.clone(),
+            language,
             language_probability: 1.0,
             no_speech: 0.0,
             text: timed_text(line, &text),
-            translation: translation.map(|text| timed_text(line, text)),
+            translation: translation.filter(|_| !single).map(|(_, text)| timed_text(line, text)),
             resume: None,
         };
         Utterance { start: line.start, end: line.end, transcript }
