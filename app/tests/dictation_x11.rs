@@ -43,7 +43,7 @@ fn on_a_display(test: &str) {
         }
     }
     let mut server = Command::new("Xvfb")
-        .args(["-displayfd", "1", "-screen", "0", "1000x700x24", "-nolisten", "tcp"])
+        .args(["-displayfd", "1", "-screen", "0", "1000x700x24", "-nolisten", "tcp", "-noreset"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -6,6 +6,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use global_hotkey::hotkey::HotKey;
 use global_hotkey::{GlobalHotKeyEvent, GlobalHotKeyManager, HotKeyState};
 use std::sync::{Mutex, Once, PoisonError};
+use std::thread::sleep;
+use std::time::Duration;
 
 /// What happened to the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,12 +59,20 @@ impl Hotkey {
         let parsed: HotKey = key.trim().parse().map_err(|error| failed(format!("{error}")))?;
         available().map_err(&failed)?;
         let manager = GlobalHotKeyManager::new().map_err(|error| failed(error.to_string()))?;
-        manager.register(parsed).map_err(|error| match error {
-            global_hotkey::Error::AlreadyRegistered(_) => {
-                failed("another program has it; choose another in the settings".to_owned())
+        // One that was let go just now is free a moment later.
+        let mut patience = 10;
+        while let Err(error) = manager.register(parsed) {
+            let taken = matches!(error, global_hotkey::Error::AlreadyRegistered(_));
+            patience -= 1;
+            if !taken {
+                return Err(failed(error.to_string()));
             }
-            error => failed(error.to_string()),
-        })?;
+            if patience == 0 {
+                let reason = "another program has it; choose another in the settings";
+                return Err(failed(reason.to_owned()));
+            }
+            sleep(Duration::from_millis(50));
+        }
         static HANDLER: Once = Once::new();
         HANDLER.call_once(|| GlobalHotKeyEvent::set_event_handler(Some(tell)));
         let (sender, presses) = bounded(32);

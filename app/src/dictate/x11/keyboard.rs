@@ -18,7 +18,7 @@ use x11rb::rust_connection::RustConnection;
 use x11rb::wrapper::ConnectionExt as _;
 
 /// A key's meaning is not changed for this long after it was pressed.
-const CAUGHT_UP: Duration = Duration::from_millis(250);
+const CAUGHT_UP: Duration = Duration::from_secs(1);
 /// Programs learn of new meanings before they are used.
 const LEARNT: Duration = Duration::from_millis(30);
 /// Between keys: some programs lose keys that come faster.
