@@ -1,9 +1,10 @@
 //! Options that every command with an engine has.
 
 use crate::engines::{self, EngineChoice, Options};
+use crate::live::LiveOptions;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use partita_model::engine::{Engine, Request};
+use partita_model::engine::{LiveEngine, Request};
 use partita_model::whisper::{Padding, Quantization};
 
 /// Options of engines and decoding.
@@ -107,16 +108,28 @@ impl EngineArgs {
     ///
     /// # Errors
     /// When its model is not installed or cannot be used.
-    pub fn open(&self) -> anyhow::Result<(Box<dyn Engine>, Options)> {
+    pub fn open(&self) -> anyhow::Result<(Box<dyn LiveEngine>, Options)> {
         let options = self.options()?;
         let engine = engines::open(&options)?;
         Ok((engine, options))
+    }
+
+    /// How a live session is to listen and write.
+    pub fn live(&self) -> LiveOptions {
+        let request = self.request();
+        LiveOptions {
+            languages: request.language.into_iter().collect(),
+            translate: request.translate,
+            beam: request.beam,
+            ..LiveOptions::default()
+        }
     }
 
     /// What to ask of the engine.
     pub fn request(&self) -> Request {
         Request {
             language: (self.lang != "auto").then(|| self.lang.to_lowercase()),
+            among: Vec::new(),
             translate: self.translate.as_ref().map(|target| target.to_lowercase()),
             timestamps: !self.no_timestamps,
             beam: self.beam.into(),

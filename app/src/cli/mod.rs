@@ -2,6 +2,7 @@
 
 mod bench;
 mod engine_args;
+mod listen;
 pub mod models;
 mod transcribe;
 
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Write down, and translate, what is said in recordings
     Transcribe(transcribe::TranscribeArgs),
+    /// Write down what is being said, as it is said
+    Listen(listen::ListenArgs),
     /// Measure speed and memory on this machine
     Bench(bench::BenchArgs),
     /// List, fetch, check and remove models
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Transcribe(args) => transcribe::run(&args),
+        Command::Listen(args) => listen::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Models(args) => models::run_with(args, Some(&WhisperImport::default())),
     };

@@ -1,0 +1,338 @@
+//! Sessions: threads, order and times of events. The engine writes a word for every half second of
+//! what it hears, so that texts and times can be told apart; texts of real engines are tested in
+//! the end-to-end tests.
+
+use partita::capture::{Capture, CaptureError, Heard};
+use partita::live::{Captions, Event, LiveOptions, Session, Setup, channel};
+use partita_audio::SAMPLE_RATE;
+use partita_audio::vad::EnergyGate;
+use partita_model::ModelError;
+use partita_model::engine::{
+    Capabilities, Draft, Engine, LiveEngine, Request, Transcript, Written,
+};
+use std::time::{Duration, Instant};
+
+/// Samples of one word.
+const WORD: usize = SAMPLE_RATE as usize / 2;
+
+/// Writes a word for every half second.
+struct Metronome {
+    capabilities: Capabilities,
+    heard: usize,
+    calls: u32,
+    /// Calls of `hear` that fail, by number.
+    fails: fn(u32) -> bool,
+    takes: Duration,
+}
+
+impl Metronome {
+    fn new(fails: fn(u32) -> bool, takes: Duration) -> Self {
+        let capabilities = Capabilities {
+            engine: "metronome",
+            languages: vec!["en".to_owned(), "de".to_owned()],
+            translation_targets: vec!["de".to_owned()],
+            timestamps: false,
+            longest_window: 30.0,
+        };
+        Self { capabilities, heard: 0, calls: 0, fails, takes }
+    }
+}
+
+impl Engine for Metronome {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn transcribe(&mut self, _: &[f32], _: &Request) -> Result<Transcript, ModelError> {
+        Err(ModelError::Unsupported("only live".to_owned()))
+    }
+}
+
+impl LiveEngine for Metronome {
+    fn hear(&mut self, samples: &[f32]) -> Result<(), ModelError> {
+        self.calls += 1;
+        std::thread::sleep(self.takes);
+        if (self.fails)(self.calls) {
+            return Err(ModelError::Unsupported(format!("call {} fails", self.calls)));
+        }
+        self.heard = samples.len();
+        Ok(())
+    }
+
+    fn write(&mut self, _: &Request, draft: Draft) -> Result<Written, ModelError> {
+        let mut tokens: Vec<u32> = (0..(self.heard / WORD) as u32).collect();
+        let forced = draft.tokens.get(..draft.forced).unwrap_or_default();
+        for (token, &forced) in tokens.iter_mut().zip(forced) {
+            *token = forced;
+        }
+        let language = "en".to_owned();
+        Ok(Written { language, language_probability: 1.0, tokens, ..Written::default() })
+    }
+
+    fn translate(&mut self, target: &str, written: &Written) -> Result<String, ModelError> {
+        Ok(format!("{target}:{}", written.tokens.len()))
+    }
+
+    fn spell(&self, tokens: &[u32]) -> Result<String, ModelError> {
+        Ok(tokens.iter().map(|token| format!(" w{token}")).collect())
+    }
+}
+
+/// What a source gives, one after the other.
+#[derive(Clone)]
+enum Step {
+    Sound(f64),
+    Silence(f64),
+    Say(Heard),
+    /// Gives silence for ever, at true speed.
+    Hold,
+}
+
+struct Script {
+    steps: std::vec::IntoIter<Step>,
+    left: Option<(bool, usize)>,
+    position: usize,
+    hold: bool,
+}
+
+impl Script {
+    fn new(steps: &[Step]) -> Self {
+        Self { steps: steps.to_vec().into_iter(), left: None, position: 0, hold: false }
+    }
+}
+
+impl Capture for Script {
+    fn read(&mut self, _: Duration, into: &mut Vec<f32>) -> Result<Heard, CaptureError> {
+        if self.hold {
+            std::thread::sleep(Duration::from_millis(20));
+            into.extend([0.0; 320]);
+            return Ok(Heard::Samples { lost: 0 });
+        }
+        let (sound, left) = match self.left.take() {
+            Some(left) => left,
+            None => match self.steps.next() {
+                None => return Ok(Heard::Ended),
+                Some(Step::Say(heard)) => return Ok(heard),
+                Some(Step::Hold) => {
+                    self.hold = true;
+                    return Ok(Heard::Samples { lost: 0 });
+                }
+                Some(Step::Sound(seconds)) => (true, (seconds * 16_000.0) as usize),
+                Some(Step::Silence(seconds)) => (false, (seconds * 16_000.0) as usize),
+            },
+        };
+        let now = left.min(800);
+        for n in self.position..self.position + now {
+            // Loudness goes up and down as in speech, so that the gate takes it for no noise.
+            let level = 0.3 * (1.0 + (n as f32 / 1500.0).sin());
+            into.push(if sound { level * (n as f32 * 0.2).sin() } else { 0.0 });
+        }
+        self.position += now;
+        self.left = (left > now).then_some((sound, left - now));
+        // Faster than true speed, and yet so that somebody hears it while it comes.
+        std::thread::sleep(Duration::from_millis(2));
+        Ok(Heard::Samples { lost: 0 })
+    }
+
+    fn can_wait(&self) -> bool {
+        true
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec!["script".to_owned()]
+    }
+}
+
+fn setup(steps: &[Step], engine: Metronome, options: LiveOptions) -> Setup {
+    let steps = steps.to_vec();
+    Setup {
+        capture: Box::new(move || Ok(Box::new(Script::new(&steps)))),
+        engine: Box::new(move || Ok(Box::new(engine))),
+        detector: Box::new(|| Ok(Box::new(EnergyGate::new()))),
+        record: None,
+        options,
+    }
+}
+
+/// Runs a session to its end.
+fn events(setup: Setup) -> Vec<Event> {
+    let (tell, events) = channel();
+    let session = Session::start(setup, tell).unwrap();
+    let all = events.iter().take_while(|event| {
+        !matches!(event, Event::Finished { .. } | Event::Failed { .. })
+    });
+    let mut all: Vec<Event> = all.collect();
+    session.finish(Duration::from_secs(10));
+    all.extend(events.try_iter());
+    all
+}
+
+fn finals(events: &[Event]) -> Vec<(u64, f64, f64, String)> {
+    let last = |event: &Event| match event {
+        Event::Final { utterance, start, end, text, .. } => {
+            Some((*utterance, *start, *end, text.clone()))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(last).collect()
+}
+
+/// Every text of an utterance begins with what was committed of it before; returns how often
+/// something was committed before the end.
+fn check_append_only(events: &[Event]) -> usize {
+    let mut kept = (0, String::new());
+    let mut early = 0;
+    for event in events {
+        match event {
+            Event::Started { utterance, .. } => kept = (*utterance, String::new()),
+            Event::Partial { utterance, committed, .. } => {
+                assert_eq!(*utterance, kept.0);
+                assert!(committed.starts_with(&kept.1), "{committed:?} after {:?}", kept.1);
+                early += usize::from(committed.len() > kept.1.len());
+                kept.1.clone_from(committed);
+            }
+            Event::Final { utterance, text, .. } => {
+                assert_eq!(*utterance, kept.0);
+                assert!(text.starts_with(&kept.1), "{text:?} after {:?}", kept.1);
+            }
+            _ => {}
+        }
+    }
+    early
+}
+
+const TWO: [Step; 5] =
+    [Step::Silence(1.0), Step::Sound(4.0), Step::Silence(2.0), Step::Sound(2.0), Step::Silence(2.0)];
+
+#[test]
+fn utterances_come_in_order_and_text_is_only_added_to() {
+    let options = LiveOptions { translate: Some("de".to_owned()), ..LiveOptions::default() };
+    let events = events(setup(&TWO, Metronome::new(|_| false, Duration::ZERO), options));
+    let found = finals(&events);
+    assert_eq!(found.len(), 2, "{events:#?}");
+    for ((number, start, end, _), (at, length)) in found.iter().zip([(1.0, 4.0), (7.0, 2.0)]) {
+        assert!((start - (at - 0.3)).abs() < 0.1, "utterance {number} begins at {start}");
+        assert!((end - (at + length)).abs() < 0.5, "utterance {number} ends at {end}");
+    }
+    assert!(found[0].3.starts_with("w0 w1 w2 w3 w4 w5 w6"), "{found:?}");
+    assert!(check_append_only(&events) >= 2, "{events:#?}");
+    let translated: Vec<&Event> =
+        events.iter().filter(|event| matches!(event, Event::Translation { .. })).collect();
+    assert_eq!(translated.len(), 2);
+    assert!(matches!(&events[0], Event::Listening { sources, engine }
+        if sources == &["script"] && engine == "metronome"));
+
+    // What a window makes of it.
+    let mut captions = Captions::new(10);
+    events.iter().for_each(|event| drop(captions.take(event)));
+    let lines = captions.lines();
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().all(|line| line.complete && line.tail.is_empty() && line.lang == "en"));
+    assert_eq!(lines[0].committed, found[0].3);
+    assert!(lines[0].translation.as_ref().is_some_and(|(lang, _)| lang == "de"));
+}
+
+#[test]
+fn one_failure_costs_one_utterance_and_many_end_the_session() {
+    let options = || LiveOptions { partials: false, ..LiveOptions::default() };
+    let first = Metronome::new(|call| call == 1, Duration::ZERO);
+    let some = events(setup(&TWO, first, options()));
+    // The first attempt in advance fails; the text is written when the utterance has ended.
+    assert_eq!(finals(&some).len(), 2, "{some:#?}");
+    assert!(some.iter().any(|event| matches!(event, Event::Warning { .. })));
+
+    let always = Metronome::new(|_| true, Duration::ZERO);
+    let none = events(setup(&TWO, always, options()));
+    assert!(finals(&none).is_empty());
+    assert!(matches!(none.last(), Some(Event::Failed { message }) if message.contains("fails")));
+}
+
+#[test]
+fn what_cannot_be_opened_is_told() {
+    for broken in ["capture", "engine", "detector"] {
+        let mut setup = setup(&TWO, Metronome::new(|_| false, Duration::ZERO), LiveOptions::default());
+        match broken {
+            "capture" => setup.capture = Box::new(|| anyhow::bail!("no capture")),
+            "engine" => setup.engine = Box::new(|| anyhow::bail!("no engine")),
+            _ => setup.detector = Box::new(|| anyhow::bail!("no detector")),
+        }
+        let events = events(setup);
+        let told: Vec<&Event> =
+            events.iter().filter(|event| matches!(event, Event::Failed { .. })).collect();
+        assert!(
+            matches!(told.as_slice(), [Event::Failed { message }] if message.contains(broken)),
+            "{events:#?}"
+        );
+    }
+}
+
+#[test]
+fn sources_that_go_and_come_back_are_told() {
+    let (source, reason) = ("mic".to_owned(), "unplugged".to_owned());
+    let steps = [
+        Step::Sound(1.0),
+        Step::Say(Heard::Gone { source: source.clone(), reason }),
+        Step::Silence(3.0),
+        Step::Say(Heard::Back { source }),
+        Step::Sound(1.0),
+        Step::Silence(1.0),
+    ];
+    let events = events(setup(&steps, Metronome::new(|_| false, Duration::ZERO), LiveOptions::default()));
+    let found = finals(&events);
+    assert_eq!(found.len(), 2, "{events:#?}");
+    assert!((found[1].1 - 3.7).abs() < 0.1, "time passes while a source is away: {found:?}");
+    let place = |wanted: fn(&Event) -> bool| events.iter().position(wanted).unwrap();
+    let lost = place(|event| matches!(event, Event::SourceLost { .. }));
+    let back = place(|event| matches!(event, Event::SourceBack { .. }));
+    assert!(lost < back);
+    assert!(matches!(events.last(), Some(Event::Finished { seconds, .. }) if *seconds == 6.0));
+}
+
+#[test]
+fn what_is_said_during_a_pause_is_not_heard() {
+    let (tell, told) = channel();
+    let engine = Metronome::new(|_| false, Duration::ZERO);
+    let steps = [Step::Sound(400.0), Step::Silence(2.0)];
+    let session = Session::start(setup(&steps, engine, LiveOptions::default()), tell).unwrap();
+    let mut all = Vec::new();
+    let mut pauses = 0;
+    for event in told.iter() {
+        // Paused in the first utterance, and for good.
+        if matches!(event, Event::Partial { .. }) && pauses == 0 {
+            session.pause(true);
+            assert!(session.is_paused());
+            pauses += 1;
+        }
+        let over = matches!(event, Event::Finished { .. });
+        all.push(event);
+        if over {
+            break;
+        }
+    }
+    assert_eq!(finals(&all).len(), 1, "the open utterance ends, and no other begins");
+    assert!(matches!(all.last(), Some(Event::Finished { seconds, .. }) if *seconds == 402.0));
+}
+
+#[test]
+fn a_session_ends_within_a_second_and_keeps_what_was_shown() {
+    let (tell, told) = channel();
+    let engine = Metronome::new(|_| false, Duration::from_millis(100));
+    let steps = [Step::Sound(6.0), Step::Hold];
+    // Nothing ends the utterance but the end of the session.
+    let options = LiveOptions { hang_over: Duration::from_secs(60), ..LiveOptions::default() };
+    let session = Session::start(setup(&steps, engine, options), tell).unwrap();
+    let shown = told
+        .iter()
+        .find_map(|event| match event {
+            Event::Partial { committed, tail, .. } => Some(format!("{committed}{tail}")),
+            _ => None,
+        })
+        .unwrap();
+    let begun = Instant::now();
+    session.finish(Duration::ZERO);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let rest: Vec<Event> = told.try_iter().collect();
+    let found = finals(&rest);
+    assert_eq!(found.len(), 1, "{rest:#?}");
+    assert!(found[0].3.starts_with(shown.split_whitespace().next().unwrap()), "{found:?}");
+}
