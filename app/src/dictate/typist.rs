@@ -1,6 +1,6 @@
 //! Dictation on a thread of its own: pressing keys takes time.
 
-use super::Dictation;
+use super::{Choice, DictateError, Dictation};
 use crate::live::Event;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::io;
@@ -22,7 +22,13 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub struct Typist {
     events: Option<Sender<Event>>,
     thread: Option<JoinHandle<()>>,
-    failure: Arc<Mutex<Option<String>>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    failure: Mutex<Option<String>>,
+    choice: Mutex<Option<Choice>>,
 }
 
 impl Typist {
@@ -32,12 +38,12 @@ impl Typist {
     /// When the system has no thread to give.
     pub fn start(dictation: Dictation) -> io::Result<Self> {
         let (events, received) = bounded(WAITING);
-        let failure = Arc::new(Mutex::new(None));
-        let own = Arc::clone(&failure);
+        let shared = Arc::new(Shared::default());
+        let own = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("typist".to_owned())
             .spawn(move || run(dictation, &received, &own))?;
-        Ok(Self { events: Some(events), thread: Some(thread), failure })
+        Ok(Self { events: Some(events), thread: Some(thread), shared })
     }
 
     /// Takes an event. Never waits.
@@ -49,13 +55,32 @@ impl Typist {
             _ => false,
         };
         if kept && events.try_send(event.clone()).is_err() {
-            say(&self.failure, "typing is far behind: text was left out".to_owned());
+            self.shared.say("typing is far behind: text was left out".to_owned());
         }
     }
 
     /// What went wrong since this was last asked; one line for the user.
     pub fn failure(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What counts for the window that has the focus, a moment ago at most: whoever holds the
+    /// session makes it listen accordingly.
+    pub fn choice(&self) -> Option<Choice> {
+        self.shared.choice.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Shared {
+    fn say(&self, reason: String) {
+        tracing::debug!("dictation: {reason}");
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    fn check(&self, result: Result<(), DictateError>) {
+        if let Err(error) = result {
+            self.say(error.to_string());
+        }
     }
 }
 
@@ -68,27 +93,19 @@ impl Drop for Typist {
     }
 }
 
-fn run(mut dictation: Dictation, events: &Receiver<Event>, failure: &Mutex<Option<String>>) {
-    let say = |result: Result<(), super::DictateError>| {
-        if let Err(error) = result {
-            say(failure, error.to_string());
-        }
-    };
+fn run(mut dictation: Dictation, events: &Receiver<Event>, shared: &Shared) {
     loop {
+        let choice = Some(dictation.choice());
+        *shared.choice.lock().unwrap_or_else(PoisonError::into_inner) = choice;
         match events.recv_timeout(TICK) {
-            Ok(event) => say(dictation.take(&event)),
-            Err(RecvTimeoutError::Timeout) => say(dictation.tick()),
+            Ok(event) => shared.check(dictation.take(&event)),
+            Err(RecvTimeoutError::Timeout) => shared.check(dictation.tick()),
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     let since = Instant::now();
     while dictation.is_waiting() && since.elapsed() < PATIENCE {
-        say(dictation.tick());
+        shared.check(dictation.tick());
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn say(failure: &Mutex<Option<String>>, reason: String) {
-    tracing::debug!("dictation: {reason}");
-    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
 }
