@@ -151,7 +151,8 @@ fn typed_text_arrives_byte_for_byte() {
     let mut desk = X11Desk::open(None).unwrap();
     assert_eq!(desk.window().unwrap().class, "typed XTerm");
     let mut expected = String::new();
-    for (name, text) in [("Latin", LATIN), ("Cyrillic", CYRILLIC), ("CJK", CJK), ("😀", "😀🎵\n")] {
+    for (name, text) in [("Latin", LATIN), ("Cyrillic", CYRILLIC), ("CJK", CJK), ("😀", "😀🎵\n")]
+    {
         let since = Instant::now();
         desk.type_text(text).unwrap();
         let each = since.elapsed() / u32::try_from(text.chars().count()).unwrap();
@@ -243,13 +244,18 @@ fn what_a_session_commits_is_what_the_other_program_gets() {
         });
         let desk = Box::new(X11Desk::open(None).unwrap());
         let typist = Typist::start(Dictation::new(settings, desk)).unwrap();
+        typist.take(&Event::Listening { sources: vec![], engine: "test".into() });
         for event in session(&[
             ("de", "Guten Tag, wie geht es Ihnen?"),
             ("de", "Neue Zeile. Schöne Grüße Komma Zoë Punkt neuer Absatz."),
             ("ru", "Съешь ещё этих мягких булок."),
             ("zh", "我们去爬山。换行天气很好逗号是吗"),
-            ("en", "And back. New line."),
         ]) {
+            typist.take(&event);
+        }
+        // Another session, which counts from one again.
+        typist.take(&Event::Listening { sources: vec![], engine: "test".into() });
+        for event in session(&[("en", "And back. New line.")]) {
             typist.take(&event);
         }
         drop(typist);

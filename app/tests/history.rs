@@ -63,7 +63,10 @@ fn a_session_is_written_down_as_it_happens() {
     assert_eq!(about.heading.audio, Some(audio));
     assert_eq!((about.seconds, about.lines), (9.25, 2));
     assert_eq!(about.languages, ["de", "zh"]);
-    let first = Line { translation: Some(("en".into(), "Good day.".into())), ..line(1, "de", "Guten Tag.") };
+    let first = Line {
+        translation: Some(("en".into(), "Good day.".into())),
+        ..line(1, "de", "Guten Tag.")
+    };
     assert_eq!(history.lines(session).unwrap(), [first, line(4, "zh", "你好。")]);
 }
 
@@ -96,11 +99,25 @@ fn parts_of_words_are_found_in_every_script() {
         history.write_line(session, &line(number as u64, lang, text)).unwrap();
     }
     for (query, expected) in [
-        ("größe", said[0].1), ("GRÖSSE straße", ""), ("Straß überr", said[0].1), ("ещё МЯГК", said[1].1),
-        ("булок", said[1].1), ("天气", said[2].1), ("爬", said[2].1), ("今天的 爬山", said[2].1),
-        ("東京", said[3].1), ("タワー", said[3].1), ("दुनिया", said[4].1), ("0%", said[5].1),
-        ("\"quoted\"", said[5].1), ("s_a", said[5].1), ("NOT *", said[5].1), ("%%", ""),
-        ("eleve", said[6].1), ("école", said[6].1), ("Straße булок", ""),
+        ("größe", said[0].1),
+        ("GRÖSSE straße", ""),
+        ("Straß überr", said[0].1),
+        ("ещё МЯГК", said[1].1),
+        ("булок", said[1].1),
+        ("天气", said[2].1),
+        ("爬", said[2].1),
+        ("今天的 爬山", said[2].1),
+        ("東京", said[3].1),
+        ("タワー", said[3].1),
+        ("दुनिया", said[4].1),
+        ("0%", said[5].1),
+        ("\"quoted\"", said[5].1),
+        ("s_a", said[5].1),
+        ("NOT *", said[5].1),
+        ("%%", ""),
+        ("eleve", said[6].1),
+        ("école", said[6].1),
+        ("Straße булок", ""),
     ] {
         let expected: Vec<_> = if expected.is_empty() { vec![] } else { vec![expected.to_owned()] };
         assert_eq!(texts(&history, query), expected, "{query}");
@@ -162,7 +179,8 @@ fn sessions_are_listed_named_found_and_deleted() {
 fn a_session_is_exported_in_every_form() {
     let (_folder, path) = folder();
     let mut history = History::open(&path).unwrap();
-    let said = Line { translation: Some(("en".into(), "Hi *you*.".into())), ..line(1, "de", "Hallo.") };
+    let said =
+        Line { translation: Some(("en".into(), "Hi *you*.".into())), ..line(1, "de", "Hallo.") };
     let session = history.begin(&Heading::default(), &said).unwrap();
     history.write_line(session, &line(61, "zh", "你好")).unwrap();
     let export = |format, shown| history.export(session, format, shown).unwrap();

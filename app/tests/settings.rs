@@ -62,7 +62,8 @@ fn a_missing_file_is_no_news() {
 #[test]
 fn a_broken_file_is_set_aside() {
     let (folder, path) = folder();
-    for (number, content) in [&b"overlay = {"[..], b"\xff\xfe\x00", b"\0\0\0\0"].iter().enumerate() {
+    for (number, content) in [&b"overlay = {"[..], b"\xff\xfe\x00", b"\0\0\0\0"].iter().enumerate()
+    {
         fs::write(&path, content).unwrap();
         let (settings, notices) = Settings::load(&path);
         assert_eq!(settings, Settings::default());

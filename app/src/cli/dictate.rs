@@ -53,9 +53,13 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// When there is no way to type, the key cannot be had, a source or the engine cannot be opened,
 /// or the session fails.
 pub fn run(args: &DictateArgs) -> anyhow::Result<()> {
-    let folder = desktop::runtime_folder()?;
+    let window = desktop::runtime_folder()?;
+    // Apart from the window's: the one does not keep the other from starting.
+    let folder = window.join("dictation");
     if args.toggle {
-        return match desktop::tell(&folder, Message::Dictate)? {
+        let told =
+            desktop::tell(&folder, Message::Dictate)? || desktop::tell(&window, Message::Dictate)?;
+        return match told {
             true => Ok(()),
             false => bail!("no instance of partita is running: start it, or `partita dictate`"),
         };
@@ -68,7 +72,9 @@ pub fn run(args: &DictateArgs) -> anyhow::Result<()> {
     let asked = match &instance {
         Some(instance) => instance.messages().clone(),
         None if args.now => never(),
-        None => bail!("partita is running already: its own key dictates, and so does `partita dictate --toggle`"),
+        None => {
+            bail!("another `partita dictate` is running; `--toggle` begins or ends its dictation")
+        }
     };
     let hotkey = hotkey(args, &settings.get())?;
     let presses = hotkey.as_ref().map_or_else(never, |key| key.presses().clone());

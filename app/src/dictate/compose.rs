@@ -160,7 +160,8 @@ impl Composer {
             sheet.put(" ");
         }
         // The recogniser may have ended the last utterance with the very same.
-        let doubled = !self.begun && is_punctuation && write.trim().chars().next() == sheet.cursor.last;
+        let doubled =
+            !self.begun && is_punctuation && write.trim().chars().next() == sheet.cursor.last;
         if !doubled {
             sheet.put(write);
         }
@@ -208,9 +209,8 @@ fn judge<'a>(
     }
     let mut best = (Piece::Plain, 0);
     let commands = style.commands.iter();
-    let commands = commands.flat_map(|command| {
-        command.phrases().map(move |phrase| (phrase, Piece::Command(command)))
-    });
+    let commands = commands
+        .flat_map(|command| command.phrases().map(move |phrase| (phrase, Piece::Command(command))));
     let own = style.vocabulary.phrases().map(|(phrase, write)| (phrase, Piece::Own(write)));
     for (phrase, piece) in commands.chain(own) {
         match fit(phrase, ahead, &words, whole) {
@@ -229,8 +229,7 @@ fn judge<'a>(
         }
         let joined = ahead.iter().take(whole).take_while(|token| token.trail.is_empty()).count();
         let reach = (joined + 1).min(whole).min(span);
-        if let Some((count, write)) =
-            style.vocabulary.alike(words.get(..reach).unwrap_or_default())
+        if let Some((count, write)) = style.vocabulary.alike(words.get(..reach).unwrap_or_default())
         {
             return (Piece::Own(write), count);
         }

@@ -23,23 +23,41 @@ fn typed(said: &[&str], lang: &str, capitals: Option<bool>) -> String {
     let commands = Commands::built_in().of(lang);
     let style = Style { commands, vocabulary: &vocabulary, capitals };
     let mut cursor = Cursor::default();
-    said.iter()
-        .map(|text| Composer::default().take(text, true, style, &mut cursor))
-        .collect()
+    said.iter().map(|text| Composer::default().take(text, true, style, &mut cursor)).collect()
 }
 
 #[test]
 fn commands_become_what_they_name() {
     for (lang, said, expected) in [
-        ("en", "Hello comma world full stop new line how are you question mark", "Hello, world.\nHow are you?"),
-        ("en", "Hello, comma, world. Period. New paragraph. How are you? Question mark.", "Hello, world.\n\nHow are you?"),
-        ("en", "he said colon open quote well hyphen known close quote dash yes", "he said: “well-known” – yes"),
-        ("en", "see open parenthesis page 5 close parenthesis period thanks", "see (page 5). Thanks"),
+        (
+            "en",
+            "Hello comma world full stop new line how are you question mark",
+            "Hello, world.\nHow are you?",
+        ),
+        (
+            "en",
+            "Hello, comma, world. Period. New paragraph. How are you? Question mark.",
+            "Hello, world.\n\nHow are you?",
+        ),
+        (
+            "en",
+            "he said colon open quote well hyphen known close quote dash yes",
+            "he said: “well-known” – yes",
+        ),
+        (
+            "en",
+            "see open parenthesis page 5 close parenthesis period thanks",
+            "see (page 5). Thanks",
+        ),
         ("en", "Dear John, new line I write", "Dear John,\nI write"),
         ("en", "new", "new"),
         ("en", "a new idea", "a new idea"),
         ("de", "Hallo Komma neue Zeile wie geht’s Fragezeichen", "Hallo,\nWie geht’s?"),
-        ("de", "er sagte Doppelpunkt Anführungszeichen auf Ja Anführungszeichen zu", "er sagte: „Ja“"),
+        (
+            "de",
+            "er sagte Doppelpunkt Anführungszeichen auf Ja Anführungszeichen zu",
+            "er sagte: „Ja“",
+        ),
         ("fr", "ça va point d’interrogation oui point", "ça va\u{202F}? Oui."),
         ("es", "abrir interrogación cómo estás cerrar interrogación", "¿cómo estás?"),
         ("it", "ciao virgola punto e virgola a capo", "ciao,;\n"),

@@ -1,11 +1,11 @@
 //! Events of a session, one after the other, become text in the window that has the focus.
 
+use super::DictateError;
 use super::compose::{Composer, Cursor, Style};
 use super::desk::Desk;
 use super::profile::Choice;
 use super::spoken::Commands;
 use super::vocabulary::Vocabulary;
-use super::DictateError;
 use crate::live::Event;
 use crate::settings::{Delivery, Pace, SharedSettings};
 use std::collections::{HashMap, VecDeque};
@@ -71,6 +71,11 @@ impl Dictation {
     /// When the desktop refuses; the text of this event may be lost, the next one is tried again.
     pub fn take(&mut self, event: &Event) -> Result<(), DictateError> {
         let due = match event {
+            // Another session counts from one again.
+            Event::Listening { .. } => {
+                (self.utterance, self.complete) = (0, 0);
+                return Ok(());
+            }
             Event::Partial { utterance, lang, committed, .. } => {
                 // Later ones hold all of it, so that this one need not wait.
                 let lang = lang.clone().unwrap_or_default();

@@ -54,8 +54,7 @@ impl Hotkey {
     /// [`DictateError::Hotkey`] when there is no such key, another program has it, or the desktop
     /// gives none, which Wayland's do not.
     pub fn register(key: &str) -> Result<Self, DictateError> {
-        let failed =
-            |reason: String| DictateError::Hotkey { key: key.to_owned(), reason };
+        let failed = |reason: String| DictateError::Hotkey { key: key.to_owned(), reason };
         let parsed: HotKey = key.trim().parse().map_err(|error| failed(format!("{error}")))?;
         available().map_err(&failed)?;
         let manager = GlobalHotKeyManager::new().map_err(|error| failed(error.to_string()))?;

@@ -94,8 +94,14 @@ mod tests {
 
     #[test]
     fn lists_and_tables_are_understood() {
-        assert_eq!(written("Zürich\r\n\r\n# x\r\n 東京 \r\n"), [word("Zürich", &[]), word("東京", &[])]);
-        assert_eq!(written("A, Inc;a inc; ;b\nC"), [word("A, Inc", &["a inc", "b"]), word("C", &[])]);
+        assert_eq!(
+            written("Zürich\r\n\r\n# x\r\n 東京 \r\n"),
+            [word("Zürich", &[]), word("東京", &[])]
+        );
+        assert_eq!(
+            written("A, Inc;a inc; ;b\nC"),
+            [word("A, Inc", &["a inc", "b"]), word("C", &[])]
+        );
         assert_eq!(written("a;b\tc, d\n"), [word("a;b", &["c, d"])]);
         assert_eq!(
             written("\"say \"\"hi\"\", you\",\"x,y\" , 5\" disk\n,late\n,,\n\"open"),

@@ -71,7 +71,8 @@ mod tests {
             language: language.into(),
             ..Profile::default()
         };
-        settings.dictation.profiles = vec![profile("", "it"), profile("TERM", "en"), profile("xterm", "zh")];
+        settings.dictation.profiles =
+            vec![profile("", "it"), profile("TERM", "en"), profile("xterm", "zh")];
         settings.dictation.profiles[1].capitals = Some(false);
         settings.dictation.profiles[1].delivery = Some(Delivery::Paste);
         let window = |class: &str| Window { id: 1, class: class.into() };

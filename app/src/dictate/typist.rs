@@ -51,7 +51,7 @@ impl Typist {
         let Some(events) = &self.events else { return };
         let kept = match event {
             Event::Partial { .. } => events.len() < BUSY,
-            Event::Final { .. } | Event::Translation { .. } => true,
+            Event::Listening { .. } | Event::Final { .. } | Event::Translation { .. } => true,
             _ => false,
         };
         if kept && events.try_send(event.clone()).is_err() {

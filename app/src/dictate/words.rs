@@ -102,8 +102,22 @@ pub(super) fn is_wide_punctuation(character: char) -> bool {
 pub(super) fn opens(character: char) -> bool {
     matches!(
         character,
-        '(' | '[' | '{' | '¿' | '¡' | '«' | '‹' | '„' | '‚' | '《' | '〈' | '「' | '『' | '【'
-            | '（' | '［' | '｛'
+        '(' | '['
+            | '{'
+            | '¿'
+            | '¡'
+            | '«'
+            | '‹'
+            | '„'
+            | '‚'
+            | '《'
+            | '〈'
+            | '「'
+            | '『'
+            | '【'
+            | '（'
+            | '［'
+            | '｛'
     )
 }
 

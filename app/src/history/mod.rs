@@ -99,12 +99,7 @@ pub struct Found {
 impl Default for Heading {
     /// A session that begins now.
     fn default() -> Self {
-        Self {
-            started: Timestamp::now(),
-            sources: Vec::new(),
-            engine: String::new(),
-            audio: None,
-        }
+        Self { started: Timestamp::now(), sources: Vec::new(), engine: String::new(), audio: None }
     }
 }
 

@@ -23,7 +23,12 @@ impl History {
                 params![
                     heading.started.as_millisecond(),
                     first.text.chars().take(TITLE).collect::<String>(),
-                    heading.sources.iter().map(|name| one_line(name)).collect::<Vec<_>>().join("\n"),
+                    heading
+                        .sources
+                        .iter()
+                        .map(|name| one_line(name))
+                        .collect::<Vec<_>>()
+                        .join("\n"),
                     heading.engine,
                     heading.audio.as_ref().map(|path| path.to_string_lossy()),
                 ],
@@ -57,9 +62,8 @@ impl History {
     ) -> Result<(), HistoryError> {
         let update = "UPDATE lines SET target = ?3, translation = ?4
                       WHERE session = ?1 AND utterance = ?2";
-        let done = self
-            .connection
-            .execute(update, params![session, signed(utterance), target, text]);
+        let done =
+            self.connection.execute(update, params![session, signed(utterance), target, text]);
         done.map(drop).map_err(|cause| self.error(cause))
     }
 

@@ -41,8 +41,13 @@ impl HistoryWriter {
         let path = history.path.clone();
         let (events, received) = bounded(WAITING);
         let trouble = Arc::new(Trouble::default());
-        let log =
-            Log { history, heading, session: None, ahead: VecDeque::new(), trouble: trouble.clone() };
+        let log = Log {
+            history,
+            heading,
+            session: None,
+            ahead: VecDeque::new(),
+            trouble: trouble.clone(),
+        };
         let thread = thread::Builder::new()
             .name("history".to_owned())
             .spawn(move || log.run(&received))

@@ -127,7 +127,8 @@ fn understand(mut table: Table, path: &Path) -> (Settings, Vec<String>) {
         notices.push(format!("{name}: {}: reset, as the value makes no sense{kept}", list(&wrong)));
     }
     if !moved.is_empty() {
-        notices.push(format!("{name}: {}: moved into the range that makes sense", moved.join(", ")));
+        notices
+            .push(format!("{name}: {}: moved into the range that makes sense", moved.join(", ")));
     }
     if !unknown.is_empty() && !matches!(age, Age::Newer(_)) {
         notices.push(format!("{name}: {}: unknown and ignored", list(&unknown)));
@@ -171,7 +172,8 @@ fn unknown_keys(table: &Table, known: &Table) -> Vec<String> {
         match (value, known.get(section)) {
             (Value::Table(keys), Some(Value::Table(known))) => {
                 // `place` is left out when there is none.
-                let missing = keys.keys().filter(|key| !known.contains_key(*key) && *key != "place");
+                let missing =
+                    keys.keys().filter(|key| !known.contains_key(*key) && *key != "place");
                 unknown.extend(missing.map(|key| format!("{section}.{key}")));
             }
             (_, Some(_)) => {}
@@ -183,11 +185,11 @@ fn unknown_keys(table: &Table, known: &Table) -> Vec<String> {
 
 /// Gives a file another name (or copies it) and says which, for the end of a notice.
 fn set_aside(path: &Path, away: bool) -> String {
-    let names = || {
-        (1..=MOST_BACKUPS).map(|number| path.with_extension(format!("backup-{number}.toml")))
-    };
+    let names =
+        || (1..=MOST_BACKUPS).map(|number| path.with_extension(format!("backup-{number}.toml")));
     let content = read(path).ok();
-    if !away && let Some(same) = names().find(|name| content.is_some() && read(name).ok() == content)
+    if !away
+        && let Some(same) = names().find(|name| content.is_some() && read(name).ok() == content)
     {
         return format!("; the old file is {}", same.display());
     }

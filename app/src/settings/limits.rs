@@ -97,8 +97,7 @@ fn clamp<T: Ord + Copy>(value: &mut T, range: &RangeInclusive<T>) -> bool {
 
 fn clamp_float(value: &mut f32, range: &RangeInclusive<f32>, standard: f32) -> bool {
     let before = *value;
-    *value =
-        if before.is_nan() { standard } else { before.clamp(*range.start(), *range.end()) };
+    *value = if before.is_nan() { standard } else { before.clamp(*range.start(), *range.end()) };
     before.is_nan() || *value != before
 }
 

@@ -176,7 +176,8 @@ pub enum Trigger {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pace {
-    /// Word by word, as soon as a word stays.
+    /// Word by word, as soon as a word stays; what is pasted or translated comes in phrases all the
+    /// same.
     #[default]
     Words,
     /// A phrase at its end.

@@ -34,7 +34,8 @@ fn active(connection: &RustConnection, root: u32) -> Option<u32> {
 
 fn focused(connection: &RustConnection) -> Option<u32> {
     let focus = connection.get_input_focus().ok()?.reply().ok()?.focus;
-    let is_window = focus > 1 && !connection.setup().roots.iter().any(|screen| screen.root == focus);
+    let is_window =
+        focus > 1 && !connection.setup().roots.iter().any(|screen| screen.root == focus);
     is_window.then_some(focus)
 }
 

@@ -68,8 +68,7 @@ impl Keyboard {
         let mut keyboard = Self { root, first, count, has_layouts, borrowed: Vec::new() };
         let free = keyboard.keymap(connection).map_err(failed)?.free;
         let borrowed = free.into_iter().rev().take(MOST);
-        keyboard.borrowed =
-            borrowed.map(|code| Borrowed { code, symbol: 0, used: None }).collect();
+        keyboard.borrowed = borrowed.map(|code| Borrowed { code, symbol: 0, used: None }).collect();
         Ok(keyboard)
     }
 
@@ -89,9 +88,7 @@ impl Keyboard {
 
     fn keymap(&self, connection: &RustConnection) -> Result<Keymap, ReplyError> {
         let group = match self.has_layouts {
-            true => {
-                connection.xkb_get_state(u16::from(ID::USE_CORE_KBD))?.reply()?.group.into()
-            }
+            true => connection.xkb_get_state(u16::from(ID::USE_CORE_KBD))?.reply()?.group.into(),
             false => 0,
         };
         let reply = connection.get_keyboard_mapping(self.first, self.count)?.reply()?;
@@ -173,9 +170,11 @@ impl Keyboard {
             }
             let known = self.borrowed.iter().position(|key| key.symbol == symbol);
             let place = known.or_else(|| {
-                let free = self.borrowed.iter().enumerate().filter(|(at, _)| {
-                    !fresh.get(*at).copied().unwrap_or(true)
-                });
+                let free = self
+                    .borrowed
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| !fresh.get(*at).copied().unwrap_or(true));
                 free.min_by_key(|(_, key)| (key.used, key.symbol != 0)).map(|(at, _)| at)
             });
             if self.borrowed.len() < FEWEST {

@@ -79,12 +79,8 @@ mod tests {
 
     #[test]
     fn keys_are_found_for_the_layout_that_is_on() {
-        let rows = [
-            [0x61, 0x41, 0x6C6, 0x6E6],
-            [RETURN, 0, 0, 0],
-            [0, 0, 0, 0],
-            [0x41, 0x61, 0, 0],
-        ];
+        let rows =
+            [[0x61, 0x41, 0x6C6, 0x6E6], [RETURN, 0, 0, 0], [0, 0, 0, 0], [0x41, 0x61, 0, 0]];
         let symbols = rows.concat();
         let latin = Keymap::new(9, 4, &symbols, 0);
         assert_eq!(latin.key(0x61), Some((9, false)));
