@@ -18,7 +18,7 @@ use x11rb::rust_connection::RustConnection;
 use x11rb::wrapper::ConnectionExt as _;
 
 /// A key's meaning is not changed for this long after it was pressed.
-const CAUGHT_UP: Duration = Duration::from_secs(1);
+const CAUGHT_UP: Duration = Duration::from_millis(500);
 /// Programs learn of new meanings before they are used.
 const LEARNT: Duration = Duration::from_millis(30);
 /// Between keys: some programs lose keys that come faster.
@@ -92,7 +92,9 @@ impl Keyboard {
             false => 0,
         };
         let reply = connection.get_keyboard_mapping(self.first, self.count)?.reply()?;
-        Ok(Keymap::new(self.first, reply.keysyms_per_keycode, &reply.keysyms, group))
+        let keymap = Keymap::new(self.first, reply.keysyms_per_keycode, &reply.keysyms, group);
+        // Those that we borrowed change while we type.
+        Ok(keymap.without(|code| self.borrowed.iter().any(|key| key.code == code)))
     }
 
     /// Types a text; control characters but new lines and tabs are left out.

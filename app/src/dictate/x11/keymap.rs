@@ -56,6 +56,12 @@ impl Keymap {
         keymap
     }
 
+    /// Leaves keys out: what they mean does not stay.
+    pub fn without(mut self, codes: impl Fn(u8) -> bool) -> Self {
+        self.keys.retain(|_, (code, _)| !codes(*code));
+        self
+    }
+
     /// The key for a symbol, and whether it needs Shift.
     pub fn key(&self, symbol: u32) -> Option<(u8, bool)> {
         self.keys.get(&symbol).copied()
@@ -91,6 +97,7 @@ mod tests {
         assert_eq!(cyrillic.key(RETURN), Some((10, false)));
         let third = Keymap::new(9, 4, &symbols, 2);
         assert_eq!((third.key(0x6C6), third.key(RETURN)), (None, Some((10, false))));
+        assert_eq!(latin.without(|code| code == 9).key(0x61), None);
         assert!(Keymap::new(8, 0, &[1, 2], 0).key(2).is_some());
     }
 
