@@ -19,7 +19,7 @@ DEFAULT_MODELS := whisper-base silero-vad onnxruntime
 MODELS := $(DEFAULT_MODELS) smollm2-135m-instruct
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo models test test-mpi bench compare lint
+.PHONY: help build demo models test test-mpi bench compare lint deb tarball
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,3 +61,14 @@ lint: ## formatting, clippy, licences of the dependencies
 	$(CARGO) clippy --release $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check licenses bans sources; \
 	else $(PYTHON) scripts/check-licences.py; fi
+
+deb: ## a Debian package in target/debian
+	@scripts/install-packages.sh $(BUILD_PACKAGES) dpkg-shlibdeps=dpkg-dev
+	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install cargo-deb --version 3.8.0 --locked
+	$(CARGO) build --release $(CARGO_FLAGS) --workspace
+	$(CARGO) deb --no-build -p partita --output $(CARGO_TARGET_DIR)/debian/
+
+tarball: ## the program, its icons and an installer in one file
+	@scripts/install-packages.sh $(BUILD_PACKAGES)
+	$(CARGO) build --release $(CARGO_FLAGS) --workspace
+	scripts/tarball.sh $(PARTITA) $(CARGO_TARGET_DIR)

@@ -1,6 +1,7 @@
 //! The command line: one module a command.
 
 mod bench;
+mod dictate;
 mod engine_args;
 mod listen;
 pub mod models;
@@ -29,6 +30,8 @@ enum Command {
     Transcribe(transcribe::TranscribeArgs),
     /// Write down what is being said, as it is said
     Listen(listen::ListenArgs),
+    /// Type what is being said into whichever program has the focus
+    Dictate(dictate::DictateArgs),
     /// Measure speed and memory on this machine
     Bench(bench::BenchArgs),
     /// List, fetch, check and remove models
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Transcribe(args) => transcribe::run(&args),
         Command::Listen(args) => listen::run(&args),
+        Command::Dictate(args) => dictate::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Models(args) => models::run_with(args, Some(&WhisperImport::default())),
     };
