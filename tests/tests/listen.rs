@@ -95,7 +95,6 @@ fn speech_is_written_down_as_it_is_spoken() {
         assert!(live <= file + 0.15, "{}: {live:.2} live, {file:.2} of the file: {heard}", clip.lang);
     }
     let of = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
-    assert!(of("partial").iter().any(|event| event["committed"] != ""), "nothing was committed early");
     assert_eq!(of("translation").len(), of("final").len());
     let last = events.last().unwrap();
     assert_eq!((last["event"].as_str(), last["lost"].as_f64()), (Some("finished"), Some(0.0)));

@@ -100,7 +100,9 @@ pub fn open(sources: &[Source], options: &OpenOptions) -> Result<Box<dyn Capture
         feeds.start(move || file::run(reader, speed, &post))?;
     }
     let (mixer, told) = (Mixer::default(), VecDeque::new());
-    Ok(Box::new(Opened { messages, lanes, mixer, told, names, meter, began, _feeds: feeds }))
+    let can_wait = options.speed <= 0.0 && lanes.iter().all(|lane| !lane.clocked());
+    let _feeds = feeds;
+    Ok(Box::new(Opened { messages, lanes, mixer, told, names, meter, began, can_wait, _feeds }))
 }
 
 fn name_of(source: &Source) -> String {
@@ -122,6 +124,7 @@ struct Opened {
     names: Vec<String>,
     meter: Arc<Meter>,
     began: Instant,
+    can_wait: bool,
     /// Last: threads end when nobody listens.
     _feeds: Feeds,
 }
@@ -183,6 +186,10 @@ impl Opened {
 }
 
 impl Capture for Opened {
+    fn can_wait(&self) -> bool {
+        self.can_wait
+    }
+
     fn read(&mut self, patience: Duration, into: &mut Vec<f32>) -> Result<Heard, CaptureError> {
         let end = Instant::now() + patience;
         loop {
