@@ -1,5 +1,7 @@
 //! Dictation into another program under X11: what arrives in a terminal is what was said, byte for
 //! byte. Needs Xvfb and xterm.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 #![cfg(target_os = "linux")]
 
 use partita::dictate::{Desk, Dictation, Hotkey, NativeDesk, Press, Typist, X11Desk};
