@@ -1,5 +1,7 @@
 //! The history: what is written is found, whatever is in the file is survived.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use partita::history::{Heading, History, HistoryError, HistoryWriter, Line};
 use partita::live::{Event, Timing};
 use partita::output::Format;

@@ -1,4 +1,6 @@
 //! The second start speaks to the first.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 #![cfg(unix)]
 
 use partita::desktop::{Message, claim, tell};

@@ -1,5 +1,7 @@
 //! Settings survive whatever is in their file.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 use partita::capture::Source;
 use partita::settings::{Profile, Settings, SharedSettings, Theme, Word};
 use proptest::prelude::*;

@@ -110,7 +110,9 @@ fn a_terminal_gets_what_was_committed() {
     }
     assert_eq!(String::from_utf8_lossy(&arrived()), expected);
     println!("{expected}");
-    assert!(clips[0].error_rate(expected.split('.').next().unwrap()) < 0.5, "{expected}");
+    let words: Vec<&str> = clips[0].text.split_whitespace().collect();
+    let found = words.iter().filter(|word| expected.contains(**word)).count();
+    assert!(found * 2 > words.len(), "{found} of {} words: {expected}", words.len());
     assert!(expected.chars().any(|c| c >= '\u{4E00}'), "no Chinese: {expected}");
 }
 

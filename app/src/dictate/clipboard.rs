@@ -40,9 +40,23 @@ impl Borrowed {
         };
         let ours = text.to_owned();
         self.loan = Some(Loan { ours, before, since: Instant::now() });
-        self.set(text, false)?;
+        self.put(text, false)?;
         // Not every desktop has a selection.
-        let _ = self.set(text, true);
+        let _ = self.put(text, true);
+        Ok(())
+    }
+
+    /// Sets a text and makes sure that it stays: the library takes a late word of an owner before
+    /// us for news, and forgets what it was just given.
+    fn put(&mut self, text: &str, primary: bool) -> Result<(), DictateError> {
+        self.set(text, primary)?;
+        for _ in 0..5 {
+            if self.get(primary).as_deref() == Some(text) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            self.set(text, primary)?;
+        }
         Ok(())
     }
 
@@ -67,11 +81,8 @@ impl Borrowed {
             if self.get(primary).as_deref() != Some(loan.ours.as_str()) {
                 continue;
             }
-            let done = match before {
-                Some(text) => self.set(&text, primary),
-                None => self.clear(primary),
-            };
-            if let Err(error) = done {
+            // Nothing is an empty text: giving it up would make the library forget the next one.
+            if let Err(error) = self.set(&before.unwrap_or_default(), primary) {
                 tracing::warn!("the clipboard could not be put back: {error}");
             }
         }
@@ -89,12 +100,6 @@ impl Borrowed {
         self.clipboard.set().clipboard(kind(primary)).text(text).map_err(refused)
     }
 
-    #[cfg(target_os = "linux")]
-    fn clear(&mut self, primary: bool) -> Result<(), DictateError> {
-        use arboard::ClearExtLinux;
-        self.clipboard.clear_with().clipboard(kind(primary)).map_err(refused)
-    }
-
     #[cfg(not(target_os = "linux"))]
     fn get(&mut self, primary: bool) -> Option<String> {
         (!primary).then(|| self.clipboard.get_text().ok()).flatten()
@@ -103,11 +108,6 @@ impl Borrowed {
     #[cfg(not(target_os = "linux"))]
     fn set(&mut self, text: &str, primary: bool) -> Result<(), DictateError> {
         if primary { Ok(()) } else { self.clipboard.set_text(text).map_err(refused) }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn clear(&mut self, primary: bool) -> Result<(), DictateError> {
-        if primary { Ok(()) } else { self.clipboard.clear().map_err(refused) }
     }
 }
 
