@@ -155,7 +155,7 @@ impl Scribe {
     /// Decodes a text that looked wrong with everything that the engine has.
     fn again(&mut self, samples: &[f32]) -> Result<Said, ModelError> {
         let language = Some(self.written.language.clone());
-        let request = Request { language, ..self.request(true, self.options.beam) };
+        let request = Request { language, fallback: true, ..self.request(self.options.beam) };
         let transcript = self.engine.transcribe(samples, &request)?;
         let texts = transcript.text.segments.iter().map(|segment| segment.text.as_str());
         let text = texts.collect::<Vec<_>>().join(" ");
@@ -185,33 +185,39 @@ impl Scribe {
         Ok(Some(Said { lang: target, text }))
     }
 
-    fn request(&self, effort: bool, beam: usize) -> Request {
+    fn request(&self, beam: usize) -> Request {
         let languages = &self.options.languages;
         let language = match languages.as_slice() {
             [one] => Some(one.clone()),
             _ => self.settled.clone(),
         };
         let among = languages.clone();
-        Request { language, among, timestamps: false, beam, fallback: effort, ..Request::default() }
+        Request { language, among, timestamps: false, beam, fallback: false, ..Request::default() }
     }
 
-    /// Writes what was heard; with effort, a language in doubt is listened for again.
+    /// Writes what was heard. A language that is in doubt, and is not the one spoken so far, is
+    /// listened for again with effort, which costs several times as much; in the end, a guess is
+    /// not worth leaving the language spoken so far.
     fn write(&mut self, effort: bool, beam: usize) -> Result<Written, ModelError> {
-        let request = self.request(effort, beam);
+        let request = self.request(beam);
         let tokens = self.agreement.tokens().to_vec();
         let draft = Draft { tokens: &tokens, forced: self.agreement.committed() };
-        let written = self.engine.write(&request, draft)?;
-        // A guess is not worth leaving the language that was spoken so far.
+        let mut written = self.engine.write(&request, draft)?;
+        let other = |written: &Written, least: f32| {
+            request.language.is_none()
+                && written.language_probability < least
+                && self.last.as_ref() != Some(&written.language)
+        };
+        if effort && other(&written, SURE) {
+            written = self.engine.write(&Request { fallback: true, ..request.clone() }, draft)?;
+        }
         let known = &self.engine.capabilities().languages;
-        match &self.last {
-            Some(last)
-                if request.language.is_none()
-                    && written.language != *last
-                    && written.language_probability < CHANGE
-                    && known.contains(last)
-                    && (request.among.is_empty() || request.among.contains(last)) =>
-            {
-                let request = Request { language: Some(last.clone()), ..request };
+        let last = self.last.as_ref().filter(|last| {
+            known.contains(last) && (request.among.is_empty() || request.among.contains(last))
+        });
+        match last {
+            Some(last) if other(&written, CHANGE) => {
+                let request = Request { language: Some(last.clone()), ..request.clone() };
                 self.engine.write(&request, draft)
             }
             _ => Ok(written),

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Silence after which a text is completed in advance, in samples: if it turns out to be the end,
 /// nobody waits for the text.
-const IN_ADVANCE: u64 = SAMPLE_RATE as u64 * 16 / 100;
+const IN_ADVANCE: u64 = SAMPLE_RATE as u64 * 96 / 1000;
 /// Failures in a row that end a session.
 const MOST_FAILURES: u32 = 3;
 
