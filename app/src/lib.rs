@@ -13,6 +13,7 @@
 //! - [`live`]: audio in, captions out;
 //! - [`settings`]: what the user chose;
 //! - [`machine`]: what a run cost;
+//! - [`whole`]: files written whole or not at all;
 //! - [`cli`]: the command line.
 
 pub mod capture;
@@ -27,3 +28,4 @@ pub mod recording;
 pub mod samples;
 pub mod settings;
 pub mod store;
+pub mod whole;

@@ -1,4 +1,15 @@
 //! What the user chose: one TOML file, versioned.
+//!
+//! [`path`] says where it is, [`Settings::load`] makes settings of whatever is in it, and
+//! [`SharedSettings`] is what a running program holds: changed in one place, seen everywhere.
+
+mod file;
+pub mod limits;
+mod migrate;
+mod shared;
+
+pub use file::{SettingsError, path};
+pub use shared::SharedSettings;
 
 use crate::capture::Source;
 use crate::live::LiveOptions;
@@ -161,6 +172,17 @@ pub enum Trigger {
     Toggle,
 }
 
+/// When dictation types what was understood.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// Word by word, as soon as a word stays.
+    #[default]
+    Words,
+    /// A phrase at its end.
+    Phrases,
+}
+
 /// Typing into other programs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -171,6 +193,10 @@ pub struct Dictation {
     pub trigger: Trigger,
     /// How text gets there.
     pub delivery: Delivery,
+    /// When text is typed.
+    pub pace: Pace,
+    /// Language to write, where it is not what is spoken; empty for what is spoken.
+    pub translate: String,
     /// Whether spoken commands (`new line`, `comma`) become what they name.
     pub commands: bool,
     /// Words and what is written for them.
@@ -301,6 +327,8 @@ impl Default for Dictation {
             hotkey: "Ctrl+Alt+D".to_owned(),
             trigger: Trigger::default(),
             delivery: Delivery::default(),
+            pace: Pace::default(),
+            translate: String::new(),
             commands: false,
             vocabulary: Vec::new(),
             profiles: Vec::new(),
