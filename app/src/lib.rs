@@ -12,14 +12,20 @@
 //! - [`capture`]: microphones and other audio as it happens;
 //! - [`live`]: audio in, captions out;
 //! - [`settings`]: what the user chose;
+//! - [`history`]: what was said, on disk;
+//! - [`dictate`]: typing it into other programs;
+//! - [`desktop`]: one instance, start at login;
 //! - [`machine`]: what a run cost;
 //! - [`whole`]: files written whole or not at all;
 //! - [`cli`]: the command line.
 
 pub mod capture;
 pub mod cli;
+pub mod desktop;
+pub mod dictate;
 pub mod engines;
 pub mod gui;
+pub mod history;
 pub mod live;
 pub mod machine;
 pub mod measure;

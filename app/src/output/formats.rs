@@ -19,6 +19,8 @@ pub enum Format {
     Json,
     /// Start, end (milliseconds) and text, separated by tabs
     Tsv,
+    /// Markdown: a paragraph a segment, with its time
+    Md,
 }
 
 impl Format {
@@ -30,6 +32,7 @@ impl Format {
             Self::Vtt => "vtt",
             Self::Json => "json",
             Self::Tsv => "tsv",
+            Self::Md => "md",
         }
     }
 }
@@ -37,7 +40,8 @@ impl Format {
 /// Writes a document in a format, with a newline at its end unless it is empty.
 ///
 /// Subtitles and tables hold the translation if one was asked for, else the transcript; text has
-/// both, the translation after the transcript; JSON has everything.
+/// both, the translation after the transcript, Markdown below each of its utterances; JSON has
+/// everything.
 pub fn render(document: &Document, format: Format) -> String {
     match format {
         Format::Txt => text(document),
@@ -45,6 +49,7 @@ pub fn render(document: &Document, format: Format) -> String {
         Format::Vtt => subtitles(document, "WEBVTT\n\n", '.', false),
         Format::Json => format!("{}\n", value(document)),
         Format::Tsv => table(document),
+        Format::Md => markdown(document),
     }
 }
 
@@ -94,6 +99,39 @@ fn table(document: &Document) -> String {
         let text = segment.text.replace('\t', " ");
         let _ =
             writeln!(out, "{}\t{}\t{text}", milliseconds(segment.start), milliseconds(segment.end));
+    }
+    out
+}
+
+fn markdown(document: &Document) -> String {
+    let mut out = format!("# {}\n", escaped(&document.file));
+    for utterance in &document.utterances {
+        let transcript = &utterance.transcript;
+        for segment in &transcript.text.segments {
+            let time = clock(segment.start, '.');
+            let time = time.split('.').next().unwrap_or_default();
+            let text = escaped(&segment.text);
+            let _ = write!(out, "\n**{time}** ({}) {text}\n", transcript.language);
+        }
+        let translation = transcript.translation.as_ref().filter(|_| document.target.is_some());
+        for segment in translation.iter().flat_map(|text| &text.segments) {
+            let _ = write!(out, "\n> {}\n", escaped(&segment.text));
+        }
+    }
+    out
+}
+
+/// Text whose characters have no meaning to Markdown, on one line.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars() {
+        match character {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' => {
+                out.extend(['\\', character]);
+            }
+            '\n' | '\r' => out.push(' '),
+            character => out.push(character),
+        }
     }
     out
 }
@@ -170,6 +208,14 @@ mod tests {
         let value: Value = serde_json::from_str(&render(&document, Format::Json)).unwrap();
         assert_eq!(value["translation"]["segments"][0]["end"], 2.04);
         assert_eq!(value["lang"], "de");
+    }
+
+    #[test]
+    fn markdown_has_a_paragraph_a_segment() {
+        let document = Document { target: Some("en".into()), ..document() };
+        let expected = "# x.wav\n\n**00:00:00** (de) Guten Tag.\n\n\
+                        **01:01:01** (de) a --\\> b\n\n> Good day.\n";
+        assert_eq!(render(&document, Format::Md), expected);
     }
 
     #[test]

@@ -146,7 +146,7 @@ fn drop_senseless(table: &mut Table) -> Vec<String> {
         match value {
             Value::Table(mut keys) => {
                 keys.retain(|key, value| {
-                    let alone = Table::from_iter([(key.clone(), value.clone())]);
+                    let alone = Table::from_iter([(key.to_string(), value.clone())]);
                     let sense = fits(Table::from_iter([(section.clone(), alone.into())]));
                     if !sense {
                         dropped.push(format!("{section}.{key}"));

@@ -230,8 +230,9 @@ impl HistoryPage {
 }
 
 /// Forms that a session can be written in.
-const FORMATS: [(Format, &str); 4] = [
+const FORMATS: [(Format, &str); 5] = [
     (Format::Txt, "txt"),
+    (Format::Md, "md"),
     (Format::Srt, "srt"),
     (Format::Vtt, "vtt"),
     (Format::Json, "json"),

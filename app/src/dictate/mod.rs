@@ -1,0 +1,1 @@
+//! Typing what is said into other programs.
