@@ -45,3 +45,11 @@ pub fn processor() -> (String, Vec<&'static str>) {
     }
     (name.unwrap_or_default(), features)
 }
+
+/// Memory in MiB that this process holds now; `None` where the system does not say.
+pub fn memory_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kib / 1024.0)
+}

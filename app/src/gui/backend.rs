@@ -5,11 +5,11 @@
 
 use super::worker::Wake;
 use crate::capture::Source;
-use crate::history::History;
 use crate::live::{Event, LiveOptions};
 use crate::settings::{Settings, SharedSettings};
 use crate::store::Store;
 use crossbeam_channel::Receiver;
+use std::path::PathBuf;
 
 /// A session that runs.
 pub trait Live {
@@ -56,8 +56,10 @@ pub struct Backend {
     pub listen: Listen,
     /// Shows sources.
     pub watch: Watch,
-    /// What was said before; none when it cannot be opened, and why.
-    pub history: Result<History, String>,
+    /// The file of what was said before.
+    pub history: PathBuf,
+    /// The folder of kept audio.
+    pub recordings: PathBuf,
     /// Models.
     pub store: Store,
     /// Things the user should know at the start, a line each.

@@ -1,9 +1,12 @@
 //! The session that the window shows: its state, its text, its numbers.
 
 use super::backend::{Listen, Live};
+use super::scribe::Scribe;
 use super::worker::Wake;
 use crate::live::{Captions, Event, Status, Timing};
 use crate::settings::Settings;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// Lines that are kept for the page; older ones are in the history.
 const LINES: usize = 2000;
@@ -43,6 +46,12 @@ pub struct Listener {
     begun_with: Option<Settings>,
     /// Whether to begin again with other settings once it has stopped.
     again: bool,
+    history: PathBuf,
+    scribe: Option<Scribe>,
+    /// What was last said about the history.
+    trouble: Option<String>,
+    /// Whether the history has changed.
+    pub written: bool,
     /// Where it is.
     pub phase: Phase,
     /// Whether it pauses.
@@ -66,13 +75,17 @@ pub struct Listener {
 
 impl Listener {
     /// None runs yet.
-    pub fn new(listen: Listen, wake: Wake) -> Self {
+    pub fn new(listen: Listen, history: PathBuf, wake: Wake) -> Self {
         Self {
             listen,
             wake,
             live: None,
             begun_with: None,
             again: false,
+            history,
+            scribe: None,
+            trouble: None,
+            written: false,
             phase: Phase::Idle,
             paused: false,
             captions: Captions::new(LINES),
@@ -91,18 +104,21 @@ impl Listener {
         matches!(self.phase, Phase::Starting | Phase::Listening | Phase::Stopping)
     }
 
-    /// Begins. Text of the session before goes: its utterances have the same numbers.
+    /// Begins. Text of the session before stays until it is cleared.
     pub fn start(&mut self, settings: &Settings) {
         if self.runs() {
             return;
         }
-        self.captions.clear();
         (self.paused, self.status, self.timing) = (false, None, None);
         self.to_translation = None;
         self.away.clear();
         match (self.listen)(settings, self.wake.clone()) {
             Ok(live) => {
                 self.live = Some(live);
+                self.scribe = match settings.storage.history {
+                    true => Scribe::start(self.history.clone()).ok(),
+                    false => None,
+                };
                 self.begun_with = Some(settings.clone());
                 self.phase = Phase::Starting;
             }
@@ -172,6 +188,16 @@ impl Listener {
 
     fn take(&mut self, event: &Event) {
         self.captions.take(event);
+        if let Some(scribe) = &mut self.scribe {
+            scribe.take(event);
+            let trouble = scribe.failure();
+            if trouble != self.trouble {
+                self.trouble.clone_from(&trouble);
+                if let Some(trouble) = trouble {
+                    self.notice(format!("What is said is not being kept: {trouble}"), true);
+                }
+            }
+        }
         match event {
             Event::Listening { sources, engine } => {
                 self.sources.clone_from(sources);
@@ -208,8 +234,27 @@ impl Listener {
         }
     }
 
+    /// Ends the session and waits for its last words, but not longer than `most`: the program is
+    /// about to go.
+    pub fn quit(&mut self, most: Duration) {
+        let begun = Instant::now();
+        self.again = false;
+        self.stop();
+        while self.live.is_some() && begun.elapsed() < most {
+            self.hear();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if let Some(failure) = self.scribe.take().and_then(Scribe::finish) {
+            tracing::warn!("{failure}");
+        }
+    }
+
     fn end(&mut self, phase: Phase) {
         self.live = None;
+        if let Some(scribe) = self.scribe.take() {
+            scribe.finish_elsewhere();
+            self.written = true;
+        }
         self.paused = false;
         self.phase = phase;
     }
