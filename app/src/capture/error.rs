@@ -26,3 +26,14 @@ pub enum CaptureError {
     #[error(transparent)]
     File(#[from] partita_audio::AudioError),
 }
+
+impl CaptureError {
+    /// What happened, without the name of the source.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::NotFound { .. } => "it is not there any more".to_owned(),
+            Self::Device { reason, .. } => reason.clone(),
+            Self::Unsupported(_) | Self::File(_) => self.to_string(),
+        }
+    }
+}
