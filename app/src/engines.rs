@@ -4,7 +4,7 @@ use crate::store::{Import, Progress, Silent, Store};
 use anyhow::Context;
 use candle_core::Device;
 use partita_audio::vad::{EnergyGate, SileroVad, VoiceActivity};
-use partita_model::engine::Engine;
+use partita_model::engine::LiveEngine;
 use partita_model::speech::TrainedModel;
 use partita_model::whisper::{Padding, Quantization, Whisper, import};
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ impl Import for WhisperImport {
 ///
 /// # Errors
 /// When the model is not installed (the message says how to fetch it) or cannot be used.
-pub fn open(options: &Options) -> anyhow::Result<Box<dyn Engine>> {
+pub fn open(options: &Options) -> anyhow::Result<Box<dyn LiveEngine>> {
     let store = Store::open()?;
     let loading = || format!("loading {}", options.model);
     match options.engine {

@@ -16,8 +16,17 @@ pub fn cpu_seconds() -> Option<f64> {
 
 /// Largest memory in MiB that this process has held; `None` where the system does not say.
 pub fn peak_memory_mib() -> Option<f64> {
+    memory("VmHWM:")
+}
+
+/// Memory in MiB that this process holds now; `None` where the system does not say.
+pub fn memory_mib() -> Option<f64> {
+    memory("VmRSS:")
+}
+
+fn memory(key: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
     Some(kib / 1024.0)
 }
@@ -44,12 +53,4 @@ pub fn processor() -> (String, Vec<&'static str>) {
         detect!("neon", "dotprod", "i8mm", "fp16");
     }
     (name.unwrap_or_default(), features)
-}
-
-/// Memory in MiB that this process holds now; `None` where the system does not say.
-pub fn memory_mib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(kib / 1024.0)
 }

@@ -52,6 +52,11 @@ pub trait Capture: Send {
     /// When the stream is over for good because something failed.
     fn read(&mut self, patience: Duration, into: &mut Vec<f32>) -> Result<Heard, CaptureError>;
 
+    /// Whether nothing is lost by reading later: a recording that is not played at true speed.
+    fn can_wait(&self) -> bool {
+        false
+    }
+
     /// Names of the devices that are listened to, for people.
     fn names(&self) -> Vec<String>;
 

@@ -3,7 +3,7 @@
 use crate::engines::{self, EngineChoice, Options};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use partita_model::engine::{Engine, Request};
+use partita_model::engine::{LiveEngine, Request};
 use partita_model::whisper::{Padding, Quantization};
 
 /// Options of engines and decoding.
@@ -107,7 +107,7 @@ impl EngineArgs {
     ///
     /// # Errors
     /// When its model is not installed or cannot be used.
-    pub fn open(&self) -> anyhow::Result<(Box<dyn Engine>, Options)> {
+    pub fn open(&self) -> anyhow::Result<(Box<dyn LiveEngine>, Options)> {
         let options = self.options()?;
         let engine = engines::open(&options)?;
         Ok((engine, options))
@@ -117,6 +117,7 @@ impl EngineArgs {
     pub fn request(&self) -> Request {
         Request {
             language: (self.lang != "auto").then(|| self.lang.to_lowercase()),
+            among: Vec::new(),
             translate: self.translate.as_ref().map(|target| target.to_lowercase()),
             timestamps: !self.no_timestamps,
             beam: self.beam.into(),

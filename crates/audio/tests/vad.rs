@@ -149,6 +149,8 @@ proptest! {
         hang_over in 0_u64..1000,
         pad in 0_u64..1000,
         maximum in 0_u64..6000,
+        cut_within in 0_u64..6000,
+        hurry_from in 0_u64..6000,
         threshold in prop_oneof![0.1_f32..0.9, Just(f32::NAN)],
     ) {
         let options = VadOptions {
@@ -159,6 +161,8 @@ proptest! {
             pre_roll: Duration::from_millis(pad),
             pad: Duration::from_millis(pad),
             maximum: Duration::from_millis(maximum),
+            cut_within: Duration::from_millis(cut_within),
+            hurry_from: Duration::from_millis(hurry_from),
         };
         let samples: Vec<f32> = probabilities
             .iter()

@@ -13,8 +13,6 @@ pub struct Capabilities {
     pub translation_targets: Vec<String>,
     /// Whether segments carry times of their own.
     pub timestamps: bool,
-    /// Whether it can go on with a hypothesis as audio arrives.
-    pub streaming: bool,
     /// Longest audio of one call, in seconds.
     pub longest_window: f64,
 }
@@ -24,6 +22,8 @@ pub struct Capabilities {
 pub struct Request {
     /// The language spoken; found out when absent.
     pub language: Option<String>,
+    /// Languages among which it is found out; all of the engine's if there are none.
+    pub among: Vec<String>,
     /// A language to translate into, beside the transcript.
     pub translate: Option<String>,
     /// Whether segments shall carry times of their own.
@@ -40,6 +40,7 @@ impl Default for Request {
     fn default() -> Self {
         Self {
             language: None,
+            among: Vec::new(),
             translate: None,
             timestamps: true,
             beam: 1,
@@ -102,4 +103,64 @@ pub trait Engine: Send {
     /// When a language is asked for that the engine does not have, the audio is too long, or the
     /// network fails.
     fn transcribe(&mut self, samples: &[f32], request: &Request) -> Result<Transcript, ModelError>;
+}
+
+/// Text that was written for the beginning of the same audio, to go on with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Draft<'a> {
+    /// Its tokens, as [`Written::tokens`].
+    pub tokens: &'a [u32],
+    /// How many of them, from the first, must stay.
+    pub forced: usize,
+}
+
+/// A text in an engine's own tokens.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Written {
+    /// The language spoken, given or found; empty when nobody seems to speak.
+    pub language: String,
+    /// How sure the engine is of the language; 1 when it was given.
+    pub language_probability: f32,
+    /// The text; [`LiveEngine::spell`] says what it reads as.
+    pub tokens: Vec<u32>,
+    /// Whether it looks wrong: it loops, has no end, repeats itself or is unlikely.
+    pub doubtful: bool,
+    /// Whether it sounds as if nobody spoke.
+    pub silent: bool,
+}
+
+/// An engine that writes while somebody speaks: the same audio is heard again and again as it grows,
+/// and what was written for it before makes the next text cheap and keeps it steady.
+///
+/// One stretch of audio is heard at a time; transcript and translation are written of it without
+/// hearing it again.
+pub trait LiveEngine: Engine {
+    /// Hears at most [`Capabilities::longest_window`] seconds of 16 kHz mono audio, and keeps what
+    /// it made of it in place of what it heard before.
+    ///
+    /// # Errors
+    /// When the audio is too long or the network fails.
+    fn hear(&mut self, samples: &[f32]) -> Result<(), ModelError>;
+
+    /// Writes down what was heard, greedily unless [`Request::beam`] is more than 1, beginning with
+    /// as much of the draft as must stay. Where the rest of the draft is right, it costs one pass.
+    /// With [`Request::fallback`], a language that is in doubt is listened for with more effort.
+    /// Times, translation and the silence guard of the request do not count.
+    ///
+    /// # Errors
+    /// When nothing was heard, a language is not known, or the network fails.
+    fn write(&mut self, request: &Request, draft: Draft) -> Result<Written, ModelError>;
+
+    /// Translates what was heard, and written down as `written`.
+    ///
+    /// # Errors
+    /// When nothing was heard, the target is not known, or the network fails.
+    fn translate(&mut self, target: &str, written: &Written) -> Result<String, ModelError>;
+
+    /// What tokens of this engine read as; may begin with a space. Of tokens that end within a
+    /// character, the last one is U+FFFD.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    fn spell(&self, tokens: &[u32]) -> Result<String, ModelError>;
 }

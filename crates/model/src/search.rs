@@ -122,18 +122,27 @@ impl Search {
     /// # Errors
     /// When the network fails.
     pub fn run<M: TextModel>(&self, start: Started<M>) -> Result<Hypothesis, ModelError> {
+        self.go_on(start, Hypothesis::default())
+    }
+
+    /// Writes what follows the prompt and what is `begun`, which the model has read too.
+    fn go_on<M: TextModel>(
+        &self,
+        start: Started<M>,
+        begun: Hypothesis,
+    ) -> Result<Hypothesis, ModelError> {
         if self.temperature > 0.0 {
-            self.rows(start, self.draws.max(1), Hypothesis::default())
+            self.rows(start, self.draws.max(1), begun)
         } else if self.beam > 1 {
-            self.beams(start)
+            self.beams(start, begun)
         } else {
-            self.rows(start, 1, Hypothesis::default())
+            self.rows(start, 1, begun)
         }
     }
 
-    /// Writes greedily, given a draft (the text found for nearly the same audio) whose first
-    /// `forced` tokens must stay: the text that greedy writes behind them, but with one pass over
-    /// as much of the draft as that text begins with.
+    /// Writes given a draft (the text found for nearly the same audio) whose first `forced` tokens
+    /// must stay: the text that this search writes behind them. Greedily, it costs one pass over as
+    /// much of the draft as that text begins with; otherwise only what is forced counts.
     ///
     /// # Errors
     /// When the network fails.
@@ -143,10 +152,12 @@ impl Search {
         draft: &[u32],
         forced: usize,
     ) -> Result<Hypothesis, ModelError> {
-        let draft = draft.get(..draft.len().min(self.limit)).unwrap_or_default();
+        let greedy = self.beam <= 1 && self.temperature <= 0.0;
+        let read = if greedy { draft.len() } else { forced };
+        let draft = draft.get(..read.min(draft.len()).min(self.limit)).unwrap_or_default();
         let mut text = Hypothesis::default();
         if draft.is_empty() {
-            return self.rows(start, 1, text);
+            return self.go_on(start, text);
         }
         let after = start.model.read(draft)?;
         let mut logits = std::mem::take(&mut start.logits);
@@ -166,7 +177,7 @@ impl Search {
         }
         start.model.forget(draft.len() - right);
         start.logits = logits;
-        self.rows(start, 1, text)
+        self.go_on(start, text)
     }
 
     /// Greedy, or `count` draws side by side, after what is `begun`.
@@ -216,11 +227,16 @@ impl Search {
         Ok(best(done))
     }
 
-    fn beams<M: TextModel>(&self, mut start: Started<M>) -> Result<Hypothesis, ModelError> {
-        let mut live = vec![Hypothesis::default()];
+    fn beams<M: TextModel>(
+        &self,
+        mut start: Started<M>,
+        begun: Hypothesis,
+    ) -> Result<Hypothesis, ModelError> {
+        let room = self.limit.saturating_sub(begun.tokens.len());
+        let mut live = vec![begun];
         let mut logits = vec![std::mem::take(&mut start.logits)];
         let mut done: Vec<Hypothesis> = Vec::new();
-        for _ in 0..self.limit {
+        for _ in 0..room {
             let mut candidates: Vec<(f32, usize, u32)> = Vec::new();
             for (row, (text, mut logits)) in live.iter().zip(logits).enumerate() {
                 start.rules.apply(&mut logits, &text.tokens);

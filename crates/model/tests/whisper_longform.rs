@@ -38,7 +38,6 @@ impl Noting {
             languages: vec!["en".into(), "de".into()],
             translation_targets: Vec::new(),
             timestamps: true,
-            streaming: false,
             longest_window: LONGEST,
         };
         let (windows, languages) = (Vec::new(), Vec::new());

@@ -8,7 +8,7 @@ mod segment;
 mod silero;
 
 pub use energy::EnergyGate;
-pub use segment::{Segment, Segmenter, VadOptions};
+pub use segment::{SHORTEST_PAUSE, Segment, Segmenter, Speaking, VadOptions};
 pub use silero::SileroVad;
 
 use crate::AudioError;

@@ -14,6 +14,19 @@ pub struct Segment {
     pub end: u64,
 }
 
+/// A phrase that has not ended yet, in samples from the beginning of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Speaking {
+    /// Where its segment will begin, pre-roll included.
+    pub start: u64,
+    /// First sample of speech.
+    pub onset: u64,
+    /// Where the silence began that may end it.
+    pub silence: Option<u64>,
+    /// Whether it is long enough already to become a segment.
+    pub counts: bool,
+}
+
 /// How [`Segmenter`] cuts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VadOptions {
@@ -30,9 +43,17 @@ pub struct VadOptions {
     /// Audio added behind a phrase; at most `hang_over` counts.
     pub pad: Duration,
     /// Longest segment, padding included; at least one second. Longer speech is cut where speech
-    /// was least likely in the second half.
+    /// was least likely in its last part.
     pub maximum: Duration,
+    /// How much of the end of speech that grew too long may lie behind the cut.
+    pub cut_within: Duration,
+    /// From this length on, ever shorter pauses end a phrase, down to [`SHORTEST_PAUSE`] at the
+    /// maximum.
+    pub hurry_from: Duration,
 }
+
+/// The shortest pause that ends a phrase, however long it has become.
+pub const SHORTEST_PAUSE: Duration = Duration::from_millis(96);
 
 impl Default for VadOptions {
     /// For whole files: phrases of up to Whisper's 30 s, ended by one second of silence.
@@ -45,16 +66,21 @@ impl Default for VadOptions {
             pre_roll: Duration::from_millis(300),
             pad: Duration::from_millis(300),
             maximum: Duration::from_secs(30),
+            cut_within: Duration::from_secs(15),
+            hurry_from: Duration::from_secs(30),
         }
     }
 }
 
 impl VadOptions {
-    /// For live captions: shorter phrases, ended sooner.
+    /// For live captions: shorter phrases, ended sooner. A cut may not go far back, as its words are
+    /// already on the screen.
     pub fn live() -> Self {
         Self {
             hang_over: Duration::from_millis(600),
             maximum: Duration::from_secs(20),
+            cut_within: Duration::from_secs(1),
+            hurry_from: Duration::from_secs(8),
             ..Self::default()
         }
     }
@@ -69,6 +95,8 @@ struct Limits {
     pre_roll: u64,
     pad: u64,
     maximum: u64,
+    cut_within: u64,
+    hurry_from: u64,
 }
 
 impl Limits {
@@ -86,7 +114,18 @@ impl Limits {
             pre_roll: samples(options.pre_roll).min(maximum / 4),
             pad: samples(options.pad).min(hang_over),
             maximum,
+            cut_within: samples(options.cut_within).min(maximum / 2),
+            hurry_from: samples(options.hurry_from).min(maximum),
         }
+    }
+
+    /// The pause that ends a phrase which has become so long.
+    fn pause_at(&self, length: u64) -> u64 {
+        let shortest = (SHORTEST_PAUSE.as_secs_f64() * f64::from(SAMPLE_RATE)) as u64;
+        let late = length.saturating_sub(self.hurry_from);
+        let span = (self.maximum - self.hurry_from).max(1);
+        let less = self.hang_over.saturating_sub(shortest) * late.min(span) / span;
+        self.hang_over - less
     }
 }
 
@@ -143,6 +182,11 @@ impl<V: VoiceActivity> Segmenter<V> {
         Self { detector, limits, rest, position: 0, last_end: 0, phrase: None }
     }
 
+    /// Cuts with other options from now on.
+    pub fn set_options(&mut self, options: &VadOptions) {
+        self.limits = Limits::new(options);
+    }
+
     /// Takes the next samples (16 kHz, mono; any count); gives the segments that ended in them.
     ///
     /// # Errors
@@ -190,6 +234,17 @@ impl<V: VoiceActivity> Segmenter<V> {
         (self.position, self.last_end, self.phrase) = (0, 0, None);
     }
 
+    /// The phrase that is being spoken, if one is.
+    pub fn speaking(&self) -> Option<Speaking> {
+        self.phrase.as_ref().map(|phrase| Speaking {
+            start: phrase.start,
+            onset: phrase.onset,
+            silence: phrase.silence,
+            counts: phrase.continued
+                || phrase.spoken.is_some_and(|end| end - phrase.onset >= self.limits.minimum),
+        })
+    }
+
     /// Where the phrase that is being spoken begins, if one is.
     pub fn speaking_since(&self) -> Option<u64> {
         self.phrase.as_ref().map(|phrase| phrase.start)
@@ -229,7 +284,8 @@ impl<V: VoiceActivity> Segmenter<V> {
         } else if probability < self.limits.negative && phrase.silence.is_none() {
             phrase.silence = Some(from);
         }
-        if phrase.silence.is_some_and(|silence| to - silence >= self.limits.hang_over) {
+        let pause = self.limits.pause_at(to - phrase.start);
+        if phrase.silence.is_some_and(|silence| to - silence >= pause) {
             self.close(&phrase, segments);
         } else if to + FRAME as u64 - phrase.start > self.limits.maximum {
             self.phrase = Some(self.cut(phrase, segments));
@@ -255,8 +311,8 @@ impl<V: VoiceActivity> Segmenter<V> {
     /// Cuts a phrase that grew too long at its best pause; gives the first part, returns the rest.
     fn cut(&mut self, phrase: Phrase, segments: &mut Vec<Segment>) -> Phrase {
         let frame = FRAME as u64;
-        let half = phrase.start + self.limits.maximum / 2;
-        let earliest = (half.saturating_sub(phrase.first) / frame) as usize;
+        let from = self.position.saturating_sub(self.limits.cut_within);
+        let earliest = (from.saturating_sub(phrase.first) / frame) as usize;
         // The least likely three frames; among equals the last, for a long first part.
         let pause = phrase
             .probabilities

@@ -1,5 +1,6 @@
 //! The speech model as an [`Engine`].
 
+use super::follow::Heard;
 use super::{Answer, CtcHead, SpeechLlm, Task, Wish};
 use crate::engine::{Capabilities, Engine, Request, Segment, Text, Transcript};
 use crate::error::ModelError;
@@ -14,6 +15,8 @@ pub struct SpeechEngine {
     mel: LogMel,
     capabilities: Capabilities,
     ctc: Option<CtcHead>,
+    /// What [`crate::engine::LiveEngine::hear`] heard last.
+    pub(super) heard: Option<Heard>,
 }
 
 /// Longest audio that the encoder takes, in seconds.
@@ -36,10 +39,9 @@ impl SpeechEngine {
             languages: codes(languages),
             translation_targets: codes(targets),
             timestamps: false,
-            streaming: true,
             longest_window: LONGEST,
         };
-        Ok(Self { model, mel: LogMel::new(mel_bins)?, capabilities, ctc: None })
+        Ok(Self { model, mel: LogMel::new(mel_bins)?, capabilities, ctc: None, heard: None })
     }
 
     /// With the CTC head that the model's adapter was trained by: segments get times of their own.
@@ -94,7 +96,9 @@ impl Engine for SpeechEngine {
         let given = request.language.as_ref().map(|code| known(understood, code)).transpose()?;
         let targets = &self.capabilities.translation_targets;
         let target = request.translate.as_ref().map(|code| known(targets, code)).transpose()?;
-        let all: Vec<Lang> = understood.iter().filter_map(|code| code.parse().ok()).collect();
+        let may = if request.among.is_empty() { understood } else { &request.among };
+        let all: Vec<Lang> =
+            may.iter().map(|code| known(understood, code)).collect::<Result<_, _>>()?;
         let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
         let audio = self.listen(samples)?;
         let begun = self.model.begin(&audio)?;

@@ -7,6 +7,7 @@ mod ctc;
 mod ctc_align;
 mod ctc_loss;
 mod engine;
+mod follow;
 mod grammar;
 mod loss;
 mod model;

@@ -24,7 +24,7 @@ pub struct Wish<'a> {
     /// Length of the audio in seconds, which bounds the answer.
     pub seconds: f64,
     /// Outputs written for nearly the same audio ([`Answer::places`]): where the new answer begins
-    /// alike, it costs one pass. Greedy only.
+    /// alike, it costs one pass. Otherwise than greedily, only what must stay of them counts.
     pub draft: &'a [u32],
     /// How many outputs of the draft must stay.
     pub forced: usize,
@@ -107,7 +107,7 @@ impl SpeechLlm {
         let logits = last.flatten_all()?.to_vec1()?;
         let rules = Grammar::new(vocabulary, wish.task, wish.languages, wish.silence);
         let texts = if wish.task.joint().is_some() { 2.0 } else { 1.0 };
-        let limit = most_tokens(texts * wish.seconds);
+        let limit = most_tokens(texts * wish.seconds).max(wish.forced);
         let search = Search {
             beam: wish.beam.max(1),
             temperature: wish.temperature,
@@ -118,11 +118,7 @@ impl SpeechLlm {
         let end = vocabulary.place(vocabulary.end()).unwrap_or_default();
         let first = logits.clone();
         let start = Started { model: Writing { model: self, state }, logits, rules: &rules, end };
-        let greedy = wish.beam <= 1 && wish.temperature <= 0.0;
-        let hypothesis = match greedy && !wish.draft.is_empty() {
-            true => search.verify(start, wish.draft, wish.forced)?,
-            false => search.run(start)?,
-        };
+        let hypothesis = search.verify(start, wish.draft, wish.forced)?;
         Ok(self.answer(hypothesis, wish.task, &first))
     }
 

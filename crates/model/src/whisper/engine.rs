@@ -3,6 +3,7 @@
 use super::config::WhisperConfig;
 use super::decoder::{Decoder, DecoderState};
 use super::encoder::Encoder;
+use super::follow::{Heard, choose};
 use super::guards::compression_ratio;
 use super::rules::Rules;
 use super::tokens::{TIMESTAMP_STEP, WhisperTokens};
@@ -46,18 +47,20 @@ const SURE_SILENCE: f32 = 0.8;
 const LEAST_AVERAGE_IN_SILENCE: f32 = -0.6;
 /// A language less likely than this is listened for again in a full window, as in training: on
 /// short audio alone it mistakes the language more often.
-const SURE: f32 = 0.8;
+pub(super) const SURE: f32 = 0.8;
 /// Whisper, loaded for inference.
 pub struct Whisper {
     config: WhisperConfig,
-    tokens: WhisperTokens,
+    pub(super) tokens: WhisperTokens,
     encoder: Encoder,
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     mel: LogMel,
-    suppress: [Vec<u32>; 2],
+    pub(super) suppress: [Vec<u32>; 2],
     capabilities: Capabilities,
-    padding: Padding,
-    device: Device,
+    pub(super) padding: Padding,
+    pub(super) device: Device,
+    /// What [`crate::engine::LiveEngine::hear`] heard last.
+    pub(super) heard: Option<Heard>,
 }
 
 impl Whisper {
@@ -92,7 +95,6 @@ impl Whisper {
             languages,
             translation_targets: if translates { vec!["en".to_owned()] } else { Vec::new() },
             timestamps: true,
-            streaming: false,
             longest_window: config.audio_positions as f64 * TIMESTAMP_STEP,
         };
         Ok(Self {
@@ -104,6 +106,7 @@ impl Whisper {
             capabilities,
             padding,
             device: device.clone(),
+            heard: None,
             config,
         })
     }
@@ -121,7 +124,7 @@ impl Whisper {
         self.encode_as(samples, self.padding)
     }
 
-    fn encode_as(&self, samples: &[f32], padding: Padding) -> Result<Tensor, ModelError> {
+    pub(super) fn encode_as(&self, samples: &[f32], padding: Padding) -> Result<Tensor, ModelError> {
         let longest = 2 * self.config.audio_positions;
         let natural = samples.len().div_ceil(partita_audio::mel::HOP);
         if natural > longest {
@@ -142,7 +145,7 @@ impl Whisper {
     }
 
     /// Probabilities of the languages, likeliest first, and of silence.
-    fn listen(&self, heard: &DecoderState) -> Result<(Vec<(String, f32)>, f32), ModelError> {
+    pub(super) fn listen(&self, heard: &DecoderState) -> Result<(Vec<(String, f32)>, f32), ModelError> {
         let mut state = heard.fork()?;
         let hidden = self.decoder.forward(&[self.tokens.start], 1, &mut state)?;
         let logits = self.decoder.logits(&hidden, 0)?.pop().unwrap_or_default();
@@ -155,6 +158,20 @@ impl Whisper {
             names.zip(known.iter().map(|logit| (logit - normaliser).exp())).collect();
         languages.sort_by(|a, b| b.1.total_cmp(&a.1));
         Ok((languages, silence))
+    }
+
+    /// Whether a text is to be doubted.
+    pub(super) fn looks_wrong(&self, found: &Hypothesis) -> Result<bool, ModelError> {
+        // A text that only its bound has stopped runs on where speech has ended.
+        Ok(found.looped
+            || !found.ended
+            || found.average() < LEAST_AVERAGE
+            || compression_ratio(&self.tokens.text(&found.tokens)?) > MOST_COMPRESSION)
+    }
+
+    /// Most tokens of a text in audio of this length.
+    pub(super) fn most(&self, seconds: f64) -> usize {
+        most_tokens(seconds).min(self.config.text_positions / 2)
     }
 
     /// Writes the text of one task, at rising temperatures if need be.
@@ -171,8 +188,7 @@ impl Whisper {
         let steps = (task.seconds / TIMESTAMP_STEP).ceil() as u32;
         let [always, first] = &self.suppress;
         let rules = Rules::new(&self.tokens, always, first, request.timestamps.then_some(steps));
-        let room = self.config.text_positions / 2;
-        let limit = room.min(most_tokens(task.seconds));
+        let limit = self.most(task.seconds);
 
         let temperatures = if request.fallback { &TEMPERATURES[..] } else { &TEMPERATURES[..1] };
         let mut written = 0;
@@ -185,11 +201,8 @@ impl Whisper {
             let (logits, end) = (logits.clone(), self.tokens.end);
             let found = search.run(Started { model, logits, rules: &rules, end })?;
             written += found.tokens.len();
-            let text = self.tokens.text(&found.tokens)?;
-            let doubted = found.average() < LEAST_AVERAGE;
-            // A text that only its bound has stopped runs on where speech has ended.
+            let wrong = self.looks_wrong(&found)?;
             let endless = found.looped || !found.ended;
-            let wrong = endless || doubted || compression_ratio(&text) > MOST_COMPRESSION;
             let silent = sounds_silent(task.no_speech, found.average());
             // Of texts that all look wrong, one that ends is taken, and the likeliest of those.
             let rank = (!endless, found.average());
@@ -247,16 +260,16 @@ impl Whisper {
 }
 
 /// Whether a text is doubted so much, and silence so likely, that nothing was said.
-fn sounds_silent(no_speech: f32, average: f32) -> bool {
+pub(super) fn sounds_silent(no_speech: f32, average: f32) -> bool {
     (no_speech > LIKELY_SILENCE && average < LEAST_AVERAGE)
         || (no_speech > SURE_SILENCE && average < LEAST_AVERAGE_IN_SILENCE)
 }
 
 /// A decoder that writes the text of one window.
-struct Writing<'a> {
-    decoder: &'a Decoder,
-    state: DecoderState,
-    device: &'a Device,
+pub(super) struct Writing<'a> {
+    pub(super) decoder: &'a Decoder,
+    pub(super) state: DecoderState,
+    pub(super) device: &'a Device,
 }
 
 impl TextModel for Writing<'_> {
@@ -310,7 +323,7 @@ impl Engine for Whisper {
         let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
         let mut heard = self.decoder.start(&self.encode(samples)?)?;
         let (mut languages, mut no_speech) = self.listen(&heard)?;
-        let unsure = languages.first().is_none_or(|(_, probability)| *probability < SURE);
+        let unsure = choose(&languages, &request.among).1 < SURE;
         if given.is_none() && unsure && self.padding == Padding::Natural {
             heard = self.decoder.start(&self.encode_as(samples, Padding::Full)?)?;
             let (again, silence) = self.listen(&heard)?;
@@ -318,7 +331,7 @@ impl Engine for Whisper {
         }
         let (code, probability) = match &request.language {
             Some(code) => (code.clone(), 1.0),
-            None => languages.into_iter().next().unwrap_or_else(|| ("en".to_owned(), 0.0)),
+            None => choose(&languages, &request.among),
         };
         let language = given.or_else(|| self.tokens.language(&code)).unwrap_or(self.tokens.start);
 

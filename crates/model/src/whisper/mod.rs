@@ -8,6 +8,7 @@ mod config;
 mod decoder;
 mod encoder;
 mod engine;
+mod follow;
 mod guards;
 mod import;
 mod rules;

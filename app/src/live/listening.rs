@@ -1,0 +1,139 @@
+//! The thread that listens: audio to utterances.
+
+use super::ear::Ear;
+use super::event::{Event, Status};
+use super::options::LiveOptions;
+use super::session::{Control, Opener};
+use crate::capture::{Capture, Heard};
+use crate::machine;
+use anyhow::Context;
+use crossbeam_channel::Sender;
+use partita_audio::SAMPLE_RATE;
+use partita_audio::vad::{VadOptions, VoiceActivity};
+use std::time::{Duration, Instant};
+
+/// Longest wait for audio; also how soon the thread sees that it is asked something.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Seconds of utterances that may wait before a source that can wait is made to.
+const ENOUGH: f64 = 60.0;
+
+/// How the voice is found.
+fn vad_options(options: &LiveOptions) -> VadOptions {
+    VadOptions {
+        threshold: options.threshold,
+        negative_threshold: options.threshold - 0.15,
+        minimum_speech: options.minimum_speech,
+        hang_over: options.hang_over,
+        pre_roll: options.pre_roll,
+        maximum: options.longest,
+        ..VadOptions::live()
+    }
+}
+
+/// Seconds of so many samples.
+pub(super) fn seconds(samples: u64) -> f64 {
+    samples as f64 / f64::from(SAMPLE_RATE)
+}
+
+/// Runs until the source ends, or is asked to stop.
+pub(super) fn listen(
+    control: &Control,
+    capture: Opener<Box<dyn Capture>>,
+    detector: Opener<Box<dyn VoiceActivity>>,
+    sources: &Sender<Vec<String>>,
+) {
+    let mut heard = 0;
+    let mut lost = 0;
+    let result = run(control, capture, detector, sources, &mut heard, &mut lost);
+    if let Err(error) = result {
+        control.fail(&error);
+    }
+    control.queue.end(seconds(heard), seconds(lost));
+}
+
+fn run(
+    control: &Control,
+    capture: Opener<Box<dyn Capture>>,
+    detector: Opener<Box<dyn VoiceActivity>>,
+    sources: &Sender<Vec<String>>,
+    position: &mut u64,
+    lost: &mut u64,
+) -> anyhow::Result<()> {
+    let mut capture = capture()?;
+    let mut ear = Ear::new(detector()?, vad_options(&control.options()));
+    // The writing thread waits for this, or has failed, which ends this thread soon.
+    let _ = sources.send(capture.names());
+    let mut changes = control.changes();
+    let mut pausing = false;
+    let mut report = Report::new(control);
+    let mut samples = Vec::new();
+    while !control.is_stopping() {
+        while capture.can_wait() && control.queue.backlog() > ENOUGH && !control.is_stopping() {
+            std::thread::sleep(PATIENCE);
+        }
+        samples.clear();
+        match capture.read(PATIENCE, &mut samples)? {
+            Heard::Samples { lost: missing } => *lost += missing,
+            Heard::Gone { source, reason } => control.tell(Event::SourceLost { source, reason }),
+            Heard::Back { source } => control.tell(Event::SourceBack { source }),
+            Heard::Ended => break,
+        }
+        if control.changes() != changes {
+            changes = control.changes();
+            ear.set_options(&vad_options(&control.options()));
+        }
+        let mut ended = Vec::new();
+        if control.is_paused() {
+            if !pausing {
+                ended = ear.flush().context("voice activity")?;
+            }
+            ear.skip(samples.len() as u64);
+        } else {
+            ended = ear.push(&samples).context("voice activity")?;
+        }
+        pausing = control.is_paused();
+        let thrown = control.queue.update(ear.position(), ended, ear.speaking());
+        if thrown > 0 {
+            *lost += thrown;
+            let seconds = seconds(thrown);
+            let message = format!("this machine is too slow: {seconds:.0} s of speech were skipped");
+            control.tell(Event::Warning { message });
+        }
+        *position = ear.position();
+        report.tell(control, &ear, *lost);
+    }
+    let ended = ear.flush().context("voice activity")?;
+    control.queue.update(ear.position(), ended, None);
+    *position = ear.position();
+    Ok(())
+}
+
+/// Tells about once a second how the session is doing.
+struct Report {
+    last: Instant,
+    busy: Duration,
+}
+
+impl Report {
+    fn new(control: &Control) -> Self {
+        Self { last: Instant::now(), busy: control.busy() }
+    }
+
+    fn tell<V: VoiceActivity>(&mut self, control: &Control, ear: &Ear<V>, lost: u64) {
+        let passed = self.last.elapsed();
+        if passed < Duration::from_secs(1) {
+            return;
+        }
+        let busy = control.busy();
+        let load = (busy - self.busy).as_secs_f64() / passed.as_secs_f64();
+        (self.last, self.busy) = (Instant::now(), busy);
+        control.tell(Event::Status(Status {
+            seconds: seconds(ear.position()),
+            backlog: control.queue.backlog(),
+            lost: seconds(lost),
+            speaking: ear.speaking().is_some_and(|(speaking, _)| speaking.counts),
+            load,
+            memory: machine::memory_mib().unwrap_or(0.0),
+        }));
+    }
+}

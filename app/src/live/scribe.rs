@@ -1,0 +1,223 @@
+//! The text of one utterance, while it is spoken and when it has ended.
+
+use super::agreement::Agreement;
+use super::options::LiveOptions;
+use partita_model::ModelError;
+use partita_model::engine::{Draft, LiveEngine, Request, Written};
+
+/// A language less likely than this is not settled on yet.
+const SURE: f32 = 0.8;
+/// Seconds of audio after which the likeliest language is settled on, sure or not.
+const SETTLED_AFTER: f64 = 4.0;
+/// A language other than that of the last utterance must be likelier than this to be believed.
+const CHANGE: f32 = 0.6;
+/// Seconds of audio during which a text must have stood to be committed.
+const STAND: f64 = 0.6;
+
+/// A text that is complete.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Said {
+    /// Its language.
+    pub lang: String,
+    /// The text, trimmed; empty when nothing was said.
+    pub text: String,
+}
+
+/// What is shown of an utterance that is being spoken.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Shown {
+    /// The language, when there is a guess.
+    pub lang: Option<String>,
+    /// Text that stays.
+    pub committed: String,
+    /// Text behind it that may change.
+    pub tail: String,
+}
+
+/// Writes down one utterance after the other.
+pub struct Scribe {
+    engine: Box<dyn LiveEngine>,
+    options: LiveOptions,
+    /// Language of the last utterance.
+    last: Option<String>,
+    agreement: Agreement,
+    /// Language of this utterance, once it is settled on.
+    settled: Option<String>,
+    shown: Shown,
+    /// Audio times at which newly committed words had first stood; for measuring.
+    commits: Vec<f64>,
+    written: Written,
+}
+
+impl Scribe {
+    /// A scribe with nothing written yet.
+    pub fn new(engine: Box<dyn LiveEngine>, options: LiveOptions) -> Self {
+        Self {
+            engine,
+            options,
+            last: None,
+            agreement: Agreement::default(),
+            settled: None,
+            shown: Shown::default(),
+            commits: Vec::new(),
+            written: Written::default(),
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &dyn LiveEngine {
+        self.engine.as_ref()
+    }
+
+    /// Begins another utterance.
+    pub fn begin(&mut self, options: LiveOptions) {
+        self.options = options;
+        self.agreement = Agreement::default();
+        self.settled = None;
+        self.shown = Shown::default();
+        self.commits.clear();
+        self.written = Written::default();
+    }
+
+    /// What is shown of this utterance at the moment.
+    pub fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    /// For words that were committed since this was last asked: how much audio had been heard, in
+    /// seconds, when each first stood where it stands.
+    pub fn take_commits(&mut self) -> Vec<f64> {
+        std::mem::take(&mut self.commits)
+    }
+
+    /// Hears all of the utterance so far, `seconds` of it; whether what is shown has changed.
+    ///
+    /// # Errors
+    /// As the engine's.
+    pub fn partial(&mut self, samples: &[f32], seconds: f64) -> Result<bool, ModelError> {
+        self.engine.hear(samples)?;
+        self.written = self.write(false)?;
+        let written = self.written.clone();
+        let nothing = written.silent || written.tokens.is_empty();
+        if nothing && self.agreement.committed() == 0 {
+            return Ok(false);
+        }
+        self.settle(&written, seconds);
+        self.agreement.update(&written.tokens, seconds);
+        // What loops or is unlikely is shown, at most, and stays nowhere.
+        if self.settled.is_some() && !written.doubtful {
+            let spell = |tokens: &[u32]| self.engine.spell(tokens);
+            self.commits.extend(self.agreement.commit(seconds, STAND, spell)?);
+        }
+        let tokens = self.agreement.tokens();
+        let committed = tokens.get(..self.agreement.committed()).unwrap_or_default();
+        let committed = self.engine.spell(committed)?.trim_start().to_owned();
+        let whole = self.engine.spell(tokens)?;
+        let whole = whole.trim_start().trim_end_matches(['\u{fffd}', ' ']);
+        let tail = whole.strip_prefix(committed.as_str()).unwrap_or_default().to_owned();
+        let lang = Some(written.language).filter(|lang| !lang.is_empty());
+        let shown = Shown { lang, committed, tail };
+        let changed = shown != self.shown;
+        self.shown = shown;
+        Ok(changed)
+    }
+
+    /// The text of the utterance, which has ended.
+    ///
+    /// # Errors
+    /// As the engine's.
+    pub fn complete(&mut self, samples: &[f32]) -> Result<Said, ModelError> {
+        self.engine.hear(samples)?;
+        self.written = self.write(true)?;
+        let committed = self.agreement.committed();
+        if committed == 0 {
+            if self.written.silent || self.written.tokens.is_empty() {
+                return Ok(Said::default());
+            }
+            if self.written.doubtful {
+                return self.again(samples);
+            }
+        }
+        let text = self.engine.spell(&self.written.tokens)?;
+        let text = text.trim().trim_end_matches('\u{fffd}').to_owned();
+        Ok(Said { lang: self.written.language.clone(), text })
+    }
+
+    /// Decodes a text that looked wrong with everything that the engine has.
+    fn again(&mut self, samples: &[f32]) -> Result<Said, ModelError> {
+        let request = Request { language: Some(self.written.language.clone()), ..self.request(true) };
+        let transcript = self.engine.transcribe(samples, &request)?;
+        let texts = transcript.text.segments.iter().map(|segment| segment.text.as_str());
+        let text = texts.collect::<Vec<_>>().join(" ");
+        Ok(Said { lang: transcript.language, text })
+    }
+
+    /// Closes the utterance, so that the next one knows what language was spoken.
+    pub fn close(&mut self, said: &Said) {
+        if !said.text.is_empty() && self.written.language_probability >= CHANGE {
+            self.last = Some(said.lang.clone());
+        }
+    }
+
+    /// The translation of what was completed last, if one is wanted.
+    ///
+    /// # Errors
+    /// As the engine's.
+    pub fn translation(&mut self, said: &Said) -> Result<Option<Said>, ModelError> {
+        let Some(target) = self.options.translate.clone() else { return Ok(None) };
+        if said.text.is_empty() {
+            return Ok(None);
+        }
+        if target == said.lang {
+            return Ok(Some(said.clone()));
+        }
+        let text = self.engine.translate(&target, &self.written)?;
+        Ok(Some(Said { lang: target, text }))
+    }
+
+    fn request(&self, complete: bool) -> Request {
+        let languages = &self.options.languages;
+        let language = match languages.as_slice() {
+            [one] => Some(one.clone()),
+            _ => self.settled.clone(),
+        };
+        Request {
+            language,
+            among: languages.clone(),
+            timestamps: false,
+            beam: if complete { self.options.beam } else { 1 },
+            fallback: complete,
+            ..Request::default()
+        }
+    }
+
+    fn write(&mut self, complete: bool) -> Result<Written, ModelError> {
+        let request = self.request(complete);
+        let tokens = self.agreement.tokens().to_vec();
+        let draft = Draft { tokens: &tokens, forced: self.agreement.committed() };
+        let written = self.engine.write(&request, draft)?;
+        // A guess is not worth leaving the language that was spoken so far.
+        let known = &self.engine.capabilities().languages;
+        match &self.last {
+            Some(last)
+                if request.language.is_none()
+                    && written.language != *last
+                    && written.language_probability < CHANGE
+                    && known.contains(last)
+                    && (request.among.is_empty() || request.among.contains(last)) =>
+            {
+                let request = Request { language: Some(last.clone()), ..request };
+                self.engine.write(&request, draft)
+            }
+            _ => Ok(written),
+        }
+    }
+
+    fn settle(&mut self, written: &Written, seconds: f64) {
+        let sure = written.language_probability >= SURE && seconds >= 1.0;
+        if self.settled.is_none() && !written.language.is_empty() && (sure || seconds >= SETTLED_AFTER)
+        {
+            self.settled = Some(written.language.clone());
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The thread that writes: utterances to text.
+
+use super::event::Event;
+use super::listening::seconds;
+use super::measure::Measure;
+use super::queue::{Next, Utterance};
+use super::scribe::{Said, Scribe};
+use super::session::{Control, Opener};
+use anyhow::Context;
+use crossbeam_channel::Receiver;
+use partita_audio::SAMPLE_RATE;
+use partita_model::ModelError;
+use partita_model::engine::LiveEngine;
+use std::time::{Duration, Instant};
+
+/// Longest wait for an utterance; also how soon the thread sees that it is asked something.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Silence after which a text is completed in advance, in samples: if it turns out to be the end,
+/// nobody waits for the text.
+const IN_ADVANCE: u64 = SAMPLE_RATE as u64 * 16 / 100;
+/// Failures in a row that end a session.
+const MOST_FAILURES: u32 = 3;
+
+/// Runs until nothing more is heard.
+pub(super) fn write_down(
+    control: &Control,
+    engine: Opener<Box<dyn LiveEngine>>,
+    sources: &Receiver<Vec<String>>,
+) {
+    if let Err(error) = run(control, engine, sources) {
+        control.fail(&error);
+        return;
+    }
+    let (seconds, lost) = control.queue.totals();
+    control.tell(Event::Finished { seconds, lost });
+}
+
+fn run(
+    control: &Control,
+    engine: Opener<Box<dyn LiveEngine>>,
+    sources: &Receiver<Vec<String>>,
+) -> anyhow::Result<()> {
+    let mut scribe = Scribe::new(engine()?, control.options());
+    // None come when the audio could not be opened; that has been told.
+    let Ok(sources) = sources.recv() else { return Ok(()) };
+    let engine = scribe.engine().capabilities().engine.to_owned();
+    control.tell(Event::Listening { sources, engine });
+    let mut now = Current::default();
+    let mut failures = 0;
+    loop {
+        let partials = control.options().partials;
+        let interval = control.options().interval;
+        let next = control.queue.wait(PATIENCE, |first| now.is_worth(first, partials, interval));
+        let result = match next {
+            Next::Over => return Ok(()),
+            Next::Nothing => continue,
+            Next::Speaking(utterance) => {
+                now.meet(control, &mut scribe, &utterance);
+                now.follow(control, &mut scribe, &utterance, partials)
+            }
+            Next::Ended(utterance) => {
+                if !utterance.samples.is_empty() {
+                    now.meet(control, &mut scribe, &utterance);
+                }
+                let result = now.complete(control, &mut scribe, &utterance);
+                if result.is_err() && now.number == utterance.number {
+                    control.tell(Event::Dropped { utterance: utterance.number });
+                }
+                result
+            }
+        };
+        match result {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                if failures >= MOST_FAILURES {
+                    return Err(error).context("recognition failed again and again");
+                }
+                control.tell(Event::Warning { message: error.to_string() });
+            }
+        }
+    }
+}
+
+/// The utterance at hand.
+#[derive(Default)]
+struct Current {
+    number: u64,
+    /// Samples of it that were heard last.
+    heard: usize,
+    /// Not heard again before this: the engine rests as long as it has worked.
+    rests_until: Option<Instant>,
+    /// What was completed in advance, should it end with the silence that began at this sample.
+    ready: Option<Ready>,
+    measure: Measure,
+}
+
+struct Ready {
+    silence: u64,
+    said: Said,
+    translation: Option<Said>,
+}
+
+impl Current {
+    /// Whether to hear an utterance again that is being spoken.
+    fn is_worth(&self, utterance: &Utterance, partials: bool, interval: Duration) -> bool {
+        if let Some(silence) = utterance.silence {
+            let known = self.number == utterance.number
+                && self.ready.as_ref().is_some_and(|ready| ready.silence == silence);
+            return !known && utterance.end() >= silence + IN_ADVANCE;
+        }
+        if self.number != utterance.number {
+            return partials;
+        }
+        let fresh = utterance.samples.len().saturating_sub(self.heard);
+        let rested = self.rests_until.is_none_or(|until| Instant::now() >= until);
+        partials && rested && seconds(fresh as u64) >= interval.as_secs_f64()
+    }
+
+    /// Takes up an utterance if it is another than before.
+    fn meet(&mut self, control: &Control, scribe: &mut Scribe, utterance: &Utterance) {
+        if self.number == utterance.number {
+            return;
+        }
+        *self = Self { number: utterance.number, ..Self::default() };
+        scribe.begin(control.options());
+        let start = seconds(utterance.onset);
+        control.tell(Event::Started { utterance: utterance.number, start });
+    }
+
+    /// Runs the engine and counts what it took.
+    fn timed<T>(
+        &mut self,
+        control: &Control,
+        run: impl FnOnce() -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
+        let begun = Instant::now();
+        let result = run();
+        let took = begun.elapsed();
+        control.was_busy(took);
+        self.measure.decodes(took);
+        self.rests_until = Some(Instant::now() + took);
+        result
+    }
+
+    /// Hears an utterance that is being spoken.
+    fn follow(
+        &mut self,
+        control: &Control,
+        scribe: &mut Scribe,
+        utterance: &Utterance,
+        partials: bool,
+    ) -> anyhow::Result<()> {
+        self.heard = utterance.samples.len();
+        if let Some(silence) = utterance.silence {
+            let said = self.timed(control, || scribe.complete(&utterance.samples))?;
+            if partials && !said.text.is_empty() {
+                self.show(control, scribe, utterance, Some(&said));
+            }
+            let translation = self.timed(control, || scribe.translation(&said))?;
+            self.ready = Some(Ready { silence, said, translation });
+            return Ok(());
+        }
+        let length = seconds(utterance.samples.len() as u64);
+        if self.timed(control, || scribe.partial(&utterance.samples, length))? {
+            self.show(control, scribe, utterance, None);
+        }
+        for stood in scribe.take_commits() {
+            let sample = utterance.start + (stood * f64::from(SAMPLE_RATE)) as u64;
+            if let Some(arrived) = control.queue.arrival(sample) {
+                self.measure.commits(arrived);
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what was heard so far, or all of it.
+    fn show(&mut self, control: &Control, scribe: &Scribe, utterance: &Utterance, said: Option<&Said>) {
+        let shown = scribe.shown().clone();
+        let (lang, tail) = match said {
+            Some(said) => {
+                let rest = said.text.strip_prefix(shown.committed.as_str()).unwrap_or_default();
+                (Some(said.lang.clone()), rest.to_owned())
+            }
+            None => (shown.lang, shown.tail),
+        };
+        let onset = control.queue.arrival(utterance.onset);
+        self.measure.shows(format!("{}{tail}", shown.committed), onset);
+        control.tell(Event::Partial {
+            utterance: utterance.number,
+            until: seconds(utterance.end()),
+            lang,
+            committed: shown.committed,
+            tail,
+        });
+    }
+
+    /// Completes an utterance that has ended.
+    fn complete(
+        &mut self,
+        control: &Control,
+        scribe: &mut Scribe,
+        utterance: &Utterance,
+    ) -> anyhow::Result<()> {
+        if self.number != utterance.number {
+            return Ok(());
+        }
+        let number = utterance.number;
+        let ready = self.ready.take().filter(|ready| Some(ready.silence) == utterance.silence);
+        let (said, translation) = match ready {
+            Some(Ready { said, translation, .. }) => (said, Some(translation)),
+            None if utterance.samples.is_empty() => (Said::default(), Some(None)),
+            None if control.is_hurrying() => {
+                let shown = scribe.shown();
+                let text = format!("{}{}", shown.committed, shown.tail).trim().to_owned();
+                (Said { lang: shown.lang.clone().unwrap_or_default(), text }, Some(None))
+            }
+            None => (self.timed(control, || scribe.complete(&utterance.samples))?, None),
+        };
+        if said.text.is_empty() {
+            control.tell(Event::Dropped { utterance: number });
+            return Ok(());
+        }
+        scribe.close(&said);
+        let (start, end) = (seconds(utterance.start), seconds(utterance.end()));
+        let decided = utterance.ended.unwrap_or_else(Instant::now);
+        let speech_end = utterance.silence.and_then(|sample| control.queue.arrival(sample));
+        let timing = self.measure.finish(&said.text, end - start, decided, speech_end);
+        let (lang, text) = (said.lang.clone(), said.text.clone());
+        control.tell(Event::Final { utterance: number, start, end, lang, text, timing });
+        let translation = match translation {
+            Some(known) => known,
+            None => self.timed(control, || scribe.translation(&said))?,
+        };
+        if let Some(Said { lang, text }) = translation {
+            let to_translation = decided.elapsed().as_secs_f64();
+            control.tell(Event::Translation { utterance: number, lang, text, to_translation });
+        }
+        Ok(())
+    }
+}
