@@ -15,8 +15,9 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(name = "partita", version, propagate_version = true)]
 struct Cli {
+    /// What to do; without any, the window is opened
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
     /// Say more of what is done (twice: still more)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
@@ -28,6 +29,8 @@ enum Command {
     Transcribe(transcribe::TranscribeArgs),
     /// Measure speed and memory on this machine
     Bench(bench::BenchArgs),
+    /// Captions above all other windows, of what is being said now
+    Overlay,
     /// List, fetch, check and remove models
     Models(models::ModelsArgs),
 }
@@ -48,9 +51,11 @@ pub fn main() -> ExitCode {
         .with_target(false)
         .init();
     let result = match cli.command {
-        Command::Transcribe(args) => transcribe::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Models(args) => models::run_with(args, Some(&WhisperImport::default())),
+        None => crate::gui::run(),
+        Some(Command::Overlay) => crate::gui::run_overlay(),
+        Some(Command::Transcribe(args)) => transcribe::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Models(args)) => models::run_with(args, Some(&WhisperImport::default())),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
