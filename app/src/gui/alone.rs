@@ -55,15 +55,15 @@ impl eframe::App for Alone {
     }
 
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
-        let overlay = &mut self.draft.overlay;
-        match (self.listener.captions.lines(), &self.listener.phase) {
-            ([], _) | (_, Phase::Failed(_)) if self.trouble().is_some() => {
-                let line = self.trouble().into_iter().collect::<Vec<_>>();
+        let failed = matches!(self.listener.phase, Phase::Failed(_));
+        let lines = self.listener.captions.lines();
+        match self.trouble() {
+            Some(line) if failed || lines.is_empty() => {
                 let mut said = self.draft.overlay.clone();
                 said.shown = Shown::Original;
-                overlay::draw(ui, &line, &mut said, Use::Alone);
+                overlay::draw(ui, &[line], &mut said, Use::Alone);
             }
-            (lines, _) => overlay::draw(ui, lines, overlay, Use::Alone),
+            _ => overlay::draw(ui, lines, &mut self.draft.overlay, Use::Alone),
         }
         let open = self.settings.get().overlay.open;
         let mut overlay = self.draft.overlay.clone();

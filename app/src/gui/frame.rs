@@ -78,7 +78,7 @@ pub fn notices(ctx: &Context, notices: &mut Notices) {
     if shown.is_empty() {
         return;
     }
-    let area = Area::new(Id::new("notices"))
+    let area = Area::new(Id::unique("notices"))
         .order(Order::Foreground)
         .anchor(Align2::RIGHT_BOTTOM, vec2(-20.0, -48.0));
     area.show(ctx, |ui| {

@@ -9,6 +9,7 @@
 //! A window waits for nothing: what takes time is asked of a [`worker::Worker`] or a
 //! [`backend::Live`], which wakes the window when there is something to draw. Pages know no threads.
 
+mod alone;
 pub mod backend;
 pub mod export;
 pub mod fonts;
@@ -25,6 +26,7 @@ mod scribe;
 mod status;
 pub mod text;
 pub mod theme;
+mod unfocused;
 pub mod widgets;
 mod window;
 pub mod worker;
@@ -32,8 +34,7 @@ pub mod worker;
 pub use program::backend;
 pub use window::Window;
 
-mod alone;
-
+use self::backend::Backend;
 use crate::desktop::{self, Instance, Message};
 use anyhow::{Context as _, anyhow};
 use eframe::egui::{IconData, ViewportBuilder, ViewportCommand};
@@ -55,6 +56,14 @@ pub fn run() -> anyhow::Result<()> {
             return Ok(());
         }
     };
+    open(backend, Some(instance))
+}
+
+/// Opens the window over a backend; with an `instance`, further starts come to it.
+///
+/// # Errors
+/// When there is no display.
+pub fn open(backend: Backend, instance: Option<Instance>) -> anyhow::Result<()> {
     let fonts = scan_fonts()?;
     let viewport = ViewportBuilder::default()
         .with_title("Partita")
@@ -66,7 +75,9 @@ pub fn run() -> anyhow::Result<()> {
         .with_inner_size([1080.0, 720.0])
         .with_min_inner_size([760.0, 480.0]);
     start(viewport, move |creation| {
-        follow(instance, creation.egui_ctx.clone());
+        if let Some(instance) = instance {
+            follow(instance, creation.egui_ctx.clone());
+        }
         let fonts = fonts.join().map_err(|_| anyhow!("fonts could not be looked for"))?;
         let window = Window::new(&creation.egui_ctx, backend, fonts)?;
         Ok(Box::new(window) as Box<dyn eframe::App>)
@@ -80,7 +91,8 @@ pub fn run() -> anyhow::Result<()> {
 pub fn run_overlay() -> anyhow::Result<()> {
     let backend = backend()?;
     let fonts = scan_fonts()?;
-    let viewport = overlay::builder(&backend.settings.get().overlay);
+    let viewport = overlay::builder(&backend.settings.get().overlay, None);
+    unfocused::keep(overlay::TITLE);
     start(viewport, move |creation| {
         let fonts = fonts.join().map_err(|_| anyhow!("fonts could not be looked for"))?;
         Ok(Box::new(alone::Alone::new(&creation.egui_ctx, backend, fonts)))
@@ -92,9 +104,9 @@ fn start<'a>(
     create: impl FnOnce(&eframe::CreationContext<'_>) -> anyhow::Result<Box<dyn eframe::App + 'a>> + 'a,
 ) -> anyhow::Result<()> {
     let options = NativeOptions {
+        centered: viewport.position.is_none(),
         viewport,
         renderer: Renderer::Glow,
-        centered: true,
         // Fonts are found by ourselves.
         system_font_fallback: false,
         ..NativeOptions::default()

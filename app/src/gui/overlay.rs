@@ -6,12 +6,13 @@
 
 use super::icons::Icon;
 use super::text::{Span, Text};
+use super::unfocused;
 use super::widgets::icon_button;
 use crate::live::Line;
 use crate::settings::{Overlay, Shown};
 use eframe::egui::{
     Align, Color32, Context, CornerRadius, CursorIcon, FontId, Layout, Pos2, Rect,
-    ResizeDirection, Role, Sense, Ui, UiBuilder, ViewportBuilder, ViewportCommand, ViewportId,
+    ResizeDirection, Role, Sense, Ui, UiBuilder, Vec2, ViewportBuilder, ViewportCommand, ViewportId,
     WidgetInfo, X11WindowType, pos2, vec2,
 };
 
@@ -43,11 +44,22 @@ pub fn id() -> ViewportId {
     ViewportId::from_hash_of("overlay")
 }
 
-/// A window for the overlay.
-pub fn builder(overlay: &Overlay) -> ViewportBuilder {
-    let [left, top, width, height] = overlay.place.unwrap_or([0.0, 0.0, 860.0, 130.0]);
+/// The name of its window.
+pub const TITLE: &str = "Partita captions";
+/// Its size at first, and how far from the lower edge of the screen it stands.
+const SIZE: [f32; 2] = [860.0, 140.0];
+const ABOVE: f32 = 90.0;
+
+/// A window for the overlay; at first near the lower edge of a screen of that size.
+pub fn builder(overlay: &Overlay, screen: Option<Vec2>) -> ViewportBuilder {
+    let [width, height] = SIZE;
+    let first = screen.map(|screen| {
+        [(screen.x - width) / 2.0, screen.y - height - ABOVE, width, height]
+    });
+    let place = overlay.place.or(first);
+    let [left, top, width, height] = place.unwrap_or([0.0, 0.0, width, height]);
     let mut builder = ViewportBuilder::default()
-        .with_title("Partita captions")
+        .with_title(TITLE)
         .with_app_id("partita")
         .with_decorations(false)
         .with_transparent(true)
@@ -59,7 +71,7 @@ pub fn builder(overlay: &Overlay) -> ViewportBuilder {
         .with_window_type(X11WindowType::Utility)
         .with_min_inner_size([200.0, 48.0])
         .with_inner_size([width, height]);
-    if overlay.place.is_some() {
+    if place.is_some() {
         builder = builder.with_position([left, top]);
     }
     builder
@@ -72,7 +84,12 @@ impl OverlayWindow {
             self.begun = None;
             return;
         }
-        let begun = self.begun.get_or_insert_with(|| builder(overlay)).clone();
+        let begun = self.begun.get_or_insert_with(|| {
+            // It has no business with the keyboard.
+            unfocused::keep(TITLE);
+            builder(overlay, ctx.input(|input| input.viewport().monitor_size))
+        });
+        let begun = begun.clone();
         let begun = begun.with_mouse_passthrough(overlay.locked);
         ctx.show_viewport_immediate(id(), begun, |ui, _| {
             draw(ui, lines, overlay, Use::Beside);
@@ -87,7 +104,7 @@ impl OverlayWindow {
 pub fn draw(ui: &mut Ui, lines: &[Line], overlay: &mut Overlay, used: Use) {
     let all = ui.max_rect();
     let locked = overlay.locked && used == Use::Beside;
-    let response = ui.interact(all, ui.id().with("overlay"), Sense::click_and_drag());
+    let response = ui.interact(all, ui.scope_id().with("overlay"), Sense::click_and_drag());
     let shown = shown(lines, overlay);
     let spoken = shown.iter().flatten().map(Text::whole).collect::<Vec<_>>().join("\n");
     response.widget_info(|| WidgetInfo::labeled(Role::Caption, true, &spoken));
@@ -114,7 +131,7 @@ fn shown<'a>(lines: &'a [Line], overlay: &Overlay) -> Vec<Vec<Text<'a>>> {
     let count = usize::from(overlay.lines.clamp(1, 4));
     let [r, g, b] = overlay.text_color;
     let color = Color32::from_rgb(r, g, b);
-    let soft = color.gamma_multiply(0.6);
+    let soft = color.gamma_multiply(0.72);
     let font = FontId::proportional(overlay.font_size);
     let recent = || lines.iter().rev().take(count).rev();
     let original = || {

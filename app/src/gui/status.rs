@@ -45,6 +45,7 @@ fn dot(ui: &mut Ui, color: Color32) {
 /// Filled from the right.
 fn numbers(ui: &mut Ui, listener: &Listener) {
     let palette = Palette::of(ui);
+    ui.spacing_mut().item_spacing.x = 5.0;
     if !listener.engine.is_empty() {
         number(ui, "Engine", &listener.engine, None, "What understands speech");
     }
@@ -88,17 +89,11 @@ fn seconds(value: f64) -> String {
     format!("{value:.1} s")
 }
 
+/// A value and, left of it, its name.
 fn number(ui: &mut Ui, name: &str, value: &str, color: Option<Color32>, help: &str) -> Response {
     let palette = Palette::of(ui);
-    let inner = ui.allocate_ui_with_layout(
-        vec2(0.0, 20.0),
-        Layout::left_to_right(Align::Center),
-        |ui| {
-            ui.spacing_mut().item_spacing.x = 5.0;
-            weak(ui, name);
-            ui.label(RichText::new(value).color(color.unwrap_or(palette.text)))
-        },
-    );
+    let value = ui.label(RichText::new(value).color(color.unwrap_or(palette.text)));
+    let name = weak(ui, name);
     ui.add_space(10.0);
-    inner.response.on_hover_text(help)
+    (value | name).on_hover_text(help)
 }

@@ -4,8 +4,9 @@ use super::icons::{self, Icon};
 use super::theme::{CARD_RADIUS, PAGE, Palette, RADIUS, strong};
 use eframe::egui::{
     Align, Align2, Button, Color32, ComboBox, CornerRadius, FontId, Frame, InnerResponse, Layout,
-    Margin, Rect, Response, RichText, Role, ScrollArea, Sense, Stroke, StrokeKind, TextStyle, Ui,
-    WidgetInfo, pos2, vec2,
+    Label, Margin, Rect, Response, RichText, Role, ScrollArea, Sense, Slider, Stroke, StrokeKind,
+    TextEdit, TextStyle, Ui,
+    WidgetInfo, pos2, style::WidgetVisuals, vec2,
 };
 
 /// Side of a button that is only an icon.
@@ -69,23 +70,40 @@ pub fn section<R>(ui: &mut Ui, title: &str, contents: impl FnOnce(&mut Ui) -> R)
 /// A name and a word of help at the left, a control at the right that bears the name.
 pub fn row<R>(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) -> R) -> R {
     let palette = Palette::of(ui);
-    let inner = ui.horizontal(|ui| {
+    let inner = ui.horizontal_top(|ui| {
         let left = ui.available_width() * 0.5;
         ui.allocate_ui_with_layout(vec2(left, 0.0), Layout::top_down(Align::Min), |ui| {
             ui.set_width(left);
             ui.spacing_mut().item_spacing.y = 2.0;
-            if help.is_empty() {
-                ui.add_space(6.0);
-            }
+            // A name alone stands at the middle of its control.
+            ui.add_space(if help.is_empty() { 6.0 } else { 0.0 });
             ui.label(name);
             if !help.is_empty() {
-                ui.label(RichText::new(help).small().color(palette.weak));
+                ui.add(Label::new(RichText::new(help).small().color(palette.weak)).wrap());
             }
         });
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.name_inputs(name, control)).inner
+        let size = vec2(ui.available_width(), 34.0);
+        let right = Layout::right_to_left(Align::Center);
+        ui.allocate_ui_with_layout(size, right, |ui| ui.name_inputs(name, control)).inner
     });
     ui.add_space(2.0);
     inner.inner
+}
+
+/// A slider with its value.
+pub fn slider(ui: &mut Ui, slider: Slider) -> Response {
+    let palette = Palette::of(ui);
+    ui.scope(|ui| {
+        let visuals = ui.visuals_mut();
+        visuals.override_text_color = Some(palette.text);
+        visuals.selection.bg_fill = palette.accent;
+        let widgets = &mut visuals.widgets;
+        for state in [&mut widgets.inactive, &mut widgets.hovered, &mut widgets.active] {
+            state.fg_stroke = Stroke::new(2.0, palette.accent);
+        }
+        ui.add(slider.max_decimals(2))
+    })
+    .inner
 }
 
 /// On or off.
@@ -238,7 +256,11 @@ pub fn choice<T: PartialEq + Copy>(
 pub fn pick(ui: &mut Ui, name: &str, value: &mut String, options: &[(String, String)]) -> bool {
     let shown = options.iter().find(|(own, _)| own == value).map_or(value.as_str(), |(_, s)| s);
     let before = value.clone();
-    let list = ComboBox::from_id_salt(name).selected_text(shown.to_owned()).height(320.0);
+    let arrow = |ui: &Ui, rect: Rect, _: &WidgetVisuals, _: bool| {
+        icons::paint(ui.painter(), rect.expand(1.0), Icon::Down, Palette::of(ui).weak);
+    };
+    let list = ComboBox::from_id_salt(name).selected_text(shown.to_owned());
+    let list = list.height(320.0).icon(arrow);
     let response = list.show_ui(ui, |ui| {
         for (own, label) in options {
             ui.selectable_value(value, own.clone(), label);
@@ -320,6 +342,13 @@ pub fn empty(ui: &mut Ui, icon: Icon, title: &str, text: &str) {
         ui.set_max_width(420.0);
         ui.label(RichText::new(text).color(palette.weak));
     });
+}
+
+/// A field to write into, with a name of its own.
+pub fn field(ui: &mut Ui, field: TextEdit, name: &str) -> Response {
+    let response = ui.add(field);
+    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(name));
+    response
 }
 
 /// A line of text of second rank.

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 const OFTEN: Duration = Duration::from_millis(100);
 
 /// What the thread is asked.
+#[derive(Debug)]
 pub enum Ask {
     /// To write down a recording.
     Read(Job),
@@ -26,6 +27,7 @@ pub enum Ask {
 }
 
 /// A recording to be written down.
+#[derive(Debug)]
 pub struct Job {
     /// Number in the queue.
     pub id: u64,

@@ -47,7 +47,7 @@ pub enum Say {
 pub fn start(file: PathBuf, recordings: PathBuf, wake: Wake) -> std::io::Result<Worker<Ask, Say>> {
     let mut opened: Option<History> = None;
     Worker::start("history-pages", wake, move |ask, out: &Answers<Say>| {
-        let mut answer = || -> anyhow::Result<Say> {
+        let answer = || -> anyhow::Result<Say> {
             let history = match &mut opened {
                 Some(history) => history,
                 None => opened.insert(History::open(&file)?),

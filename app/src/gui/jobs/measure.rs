@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// To measure the engine of these settings, unless the flag is set.
+#[derive(Debug)]
 pub struct Ask(pub settings::Engine, pub Arc<AtomicBool>);
 
 /// What the thread says.
@@ -30,7 +31,7 @@ pub enum Say {
 /// When the system has no thread left.
 pub fn start(root: PathBuf, wake: Wake) -> std::io::Result<Worker<Ask, Say>> {
     Worker::start("measure", wake, move |Ask(engine, cancelled), out| {
-        let mut run = || -> anyhow::Result<bool> {
+        let run = || -> anyhow::Result<bool> {
             let mut measured = Measured::load(&root);
             for (number, form) in FORMS.into_iter().enumerate() {
                 let mut engine = engine.clone();

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 const OFTEN: Duration = Duration::from_millis(100);
 
 /// What the thread is asked.
+#[derive(Debug)]
 pub enum Ask {
     /// Which models are here.
     Look,

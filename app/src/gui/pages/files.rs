@@ -9,7 +9,7 @@ use crate::gui::pages::lines::clock;
 use crate::gui::text::Text;
 use crate::gui::theme::{Palette, strong};
 use crate::gui::widgets::{
-    badge, bar, card, choice, column, empty, header, icon_button, labelled_button, page, pick,
+    badge, bar, card, choice, column, empty, field, header, icon_button, labelled_button, page, pick,
     primary_button, row, weak,
 };
 use crate::gui::worker::{Wake, Worker};
@@ -170,10 +170,10 @@ impl FilesPage {
                 weak(ui, "or");
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let add = icon_button(ui, Icon::Plus, "Add this path").clicked();
-                    let field = TextEdit::singleline(&mut self.typed)
+                    let edit = TextEdit::singleline(&mut self.typed)
                         .hint_text("Path of a recording")
                         .desired_width(ui.available_width() - 8.0);
-                    let entered = ui.add(field).lost_focus()
+                    let entered = field(ui, edit, "Path of a recording").lost_focus()
                         && ui.input(|input| input.key_pressed(Key::Enter));
                     let path = self.typed.trim();
                     if (add || entered) && !path.is_empty() {

@@ -7,7 +7,7 @@ use crate::gui::icons::Icon;
 use crate::gui::jobs::history::{self, Ask, Say};
 use crate::gui::theme::{Palette, RADIUS, strong};
 use crate::gui::widgets::{
-    badge, choice, empty, header, icon_button, labelled_button, page, switch, weak,
+    badge, choice, empty, field, header, icon_button, labelled_button, page, switch, weak,
 };
 use crate::gui::worker::{Wake, Worker};
 use crate::history::Session;
@@ -139,11 +139,11 @@ impl HistoryPage {
     }
 
     fn list(&mut self, ui: &mut Ui) {
-        let field = TextEdit::singleline(&mut self.query)
-            .id(Id::new("search"))
+        let edit = TextEdit::singleline(&mut self.query)
+            .id(Id::unique("search"))
             .hint_text("Search everything that was said")
             .desired_width(LIST);
-        let response = ui.add(field);
+        let response = field(ui, edit, "Search");
         if std::mem::take(&mut self.focus) {
             response.request_focus();
         }
@@ -206,7 +206,7 @@ impl HistoryPage {
             Some(_) => "Delete this session for good?",
             None => "Delete everything that was ever said for good?",
         };
-        let modal = Modal::new(Id::new("delete")).show(ui.ctx(), |ui| {
+        let modal = Modal::new(Id::unique("delete")).show(ui.ctx(), |ui| {
             ui.set_width(340.0);
             ui.label(strong(text, 15.0));
             weak(ui, "Its text and its audio are removed from this machine.");
@@ -262,7 +262,7 @@ fn entry(ui: &mut Ui, session: &Session, open: bool) -> bool {
         }
     });
     let rect = prepared.content_ui.min_rect() + frame.inner_margin;
-    let response = ui.interact(rect, ui.id().with(session.id), Sense::click());
+    let response = ui.interact(rect, ui.scope_id().with(session.id), Sense::click());
     prepared.frame = match (open, response.hovered()) {
         (true, _) => frame.fill(palette.accent_soft),
         (false, true) => frame.fill(palette.hover),

@@ -77,11 +77,8 @@ impl Lines {
         self.current = self.current.min(self.matches.saturating_sub(1));
         let mut pressed = None;
         let place = ui.available_rect_before_wrap();
-        let mut area = ScrollArea::vertical().id_salt("lines").auto_shrink(false);
-        area = area.stick_to_bottom(true);
-        if std::mem::take(&mut self.to_end) {
-            area = area.vertical_scroll_offset(f32::MAX);
-        }
+        let area = ScrollArea::vertical().id_salt("lines").auto_shrink(false);
+        let area = area.stick_to_bottom(true);
         let out = area.show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 6.0;
             let width = ui.available_width().min(WIDEST);
@@ -112,8 +109,11 @@ impl Lines {
                 }
             }
             ui.add_space(8.0);
+            if std::mem::take(&mut self.to_end) {
+                ui.scroll_to_cursor(Some(Align::BOTTOM));
+            }
         });
-        let hidden = out.content_size.y - out.inner_rect.height() - out.state.offset().y;
+        let hidden = out.content_size.y - out.inner_rect.height() - out.state.clamped_offset().y;
         if hidden > NEAR && !lines.is_empty() && newest(ui, place) {
             self.to_end = true;
             ui.ctx().request_repaint();
@@ -139,7 +139,7 @@ fn newest(ui: &mut Ui, place: Rect) -> bool {
         pos2(place.left() + place.width().min(WIDEST) / 2.0, place.bottom() - 28.0),
         size,
     );
-    let response = ui.interact(rect, ui.id().with(NAME), Sense::click());
+    let response = ui.interact(rect, ui.scope_id().with(NAME), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, NAME));
     let ground = match response.hovered() || response.has_focus() {
         true => palette.accent.lerp_to_gamma(palette.text, 0.15),

@@ -8,7 +8,7 @@ use crate::gui::languages;
 use crate::gui::listener::Phase;
 use crate::gui::theme::{Palette, strong};
 use crate::gui::widgets::{
-    card, empty, header, icon_button, labelled_button, meter, page, pick, primary_button,
+    card, empty, field, header, icon_button, labelled_button, meter, page, pick, primary_button,
     toggle_button, weak,
 };
 use eframe::egui::{Align, Id, Key, Layout, Role, TextEdit, Ui, WidgetInfo};
@@ -101,11 +101,11 @@ impl LivePage {
     fn find_bar(&mut self, ui: &mut Ui) {
         ui.add_space(2.0);
         ui.horizontal(|ui| {
-            let field = TextEdit::singleline(&mut self.sought)
-                .id(Id::new("find"))
+            let edit = TextEdit::singleline(&mut self.sought)
+                .id(Id::unique("find"))
                 .hint_text("Find in what was said")
                 .desired_width(280.0);
-            let response = ui.add(field);
+            let response = field(ui, edit, "Find");
             if std::mem::take(&mut self.focus) {
                 response.request_focus();
             }
@@ -194,7 +194,6 @@ fn controls(ui: &mut Ui, shared: &mut Shared) {
 
 /// What it is doing, and how loud it is.
 fn state(ui: &mut Ui, shared: &Shared) {
-    let palette = Palette::of(ui);
     let listener = &shared.listener;
     let text = match &listener.phase {
         Phase::Idle | Phase::Failed(_) => source_names(shared),
@@ -220,7 +219,6 @@ fn state(ui: &mut Ui, shared: &Shared) {
             ui.ctx().request_repaint_after(std::time::Duration::from_millis(66));
         }
     });
-    let _ = palette;
 }
 
 /// The chosen sources in words.

@@ -10,7 +10,6 @@ use crate::gui::widgets::{
     weak,
 };
 use crate::gui::worker::{Wake, Worker};
-use crate::machine;
 use crate::measure::Measured;
 use crate::settings;
 use crate::store::{Model, State, Store};
@@ -314,7 +313,7 @@ impl ModelsPage {
     fn ask(&mut self, ui: &mut Ui) {
         let Some(name) = self.terms.clone() else { return };
         let Ok(model) = self.store.catalogue().model(&name) else { return };
-        let modal = Modal::new(Id::new("terms")).show(ui.ctx(), |ui| {
+        let modal = Modal::new(Id::unique("terms")).show(ui.ctx(), |ui| {
             ui.set_width(420.0);
             ui.label(strong(format!("{}: {}", model.title, model.licence.name), 15.0));
             ui.label(&model.licence.summary);

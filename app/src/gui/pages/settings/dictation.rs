@@ -2,7 +2,7 @@
 
 use crate::gui::icons::Icon;
 use crate::gui::languages;
-use crate::gui::widgets::{choice, icon_button, labelled_button, pick, row, section, switch, weak};
+use crate::gui::widgets::{choice, field, icon_button, labelled_button, pick, row, section, switch, weak};
 use crate::settings::{Delivery, Dictation, Profile, Trigger, Word};
 use eframe::egui::{Event, Key, Modifiers, TextEdit, Ui, vec2};
 
@@ -57,7 +57,7 @@ fn hotkey(ui: &mut Ui, editing: &mut Editing, hotkey: &mut String) {
     if labelled_button(ui, Icon::Sliders, name).clicked() {
         editing.listening = !editing.listening;
     }
-    ui.add(TextEdit::singleline(hotkey).hint_text("none").desired_width(140.0));
+    field(ui, TextEdit::singleline(hotkey).hint_text("none").desired_width(140.0), "Key");
 }
 
 /// A key with its modifiers as settings have it: `Ctrl+Alt+D`.
@@ -84,8 +84,8 @@ fn vocabulary(ui: &mut Ui, editing: &mut Editing, words: &mut Vec<Word>) {
         (*text, *known) = (written(words), words.clone());
     }
     let hint = "Kubernetes = cooper netties, cuban eighties ~";
-    let field = TextEdit::multiline(text).hint_text(hint).desired_rows(4);
-    let response = ui.add(field.desired_width(f32::INFINITY));
+    let edit = TextEdit::multiline(text).hint_text(hint).desired_rows(4);
+    let response = field(ui, edit.desired_width(f32::INFINITY), "Own words");
     if response.changed() {
         *words = read(text);
         known.clone_from(words);
@@ -123,10 +123,8 @@ fn profiles(ui: &mut Ui, profiles: &mut Vec<Profile>) {
         ui.push_id(place, |ui| {
             ui.horizontal_wrapped(|ui| {
                 let name = format!("Window class {}", place + 1);
-                ui.name_inputs(name, |ui| {
-                    let field = TextEdit::singleline(&mut profile.window_class);
-                    ui.add(field.hint_text("window class").desired_width(130.0));
-                });
+                let edit = TextEdit::singleline(&mut profile.window_class);
+                field(ui, edit.hint_text("window class").desired_width(130.0), &name);
                 let spoken = languages::options("Language as usual");
                 pick(ui, &format!("Language {}", place + 1), &mut profile.language, &spoken);
                 let wanted = languages::options("As spoken");

@@ -1,6 +1,6 @@
 //! What recognises speech.
 
-use crate::gui::widgets::{choice, pick, row, section, weak};
+use crate::gui::widgets::{choice, pick, row, section, slider, weak};
 use crate::settings::{Settings, limits};
 use eframe::egui::{Slider, TextEdit, Ui};
 use partita_model::whisper::Quantization;
@@ -38,7 +38,7 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
         let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let most = u16::try_from(all).unwrap_or(limits::MOST_THREADS).min(limits::MOST_THREADS);
         row(ui, "Threads", "0 for all cores; counts from the next start of the program.", |ui| {
-            ui.add(Slider::new(&mut engine.threads, 0..=most))
+            slider(ui, Slider::new(&mut engine.threads, 0..=most))
         });
         weak(ui, "A change of the engine begins a running session anew.");
     });

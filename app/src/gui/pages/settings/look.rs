@@ -1,7 +1,7 @@
 //! How windows and the overlay look.
 
 use crate::gui::pages::live::SIZES;
-use crate::gui::widgets::{choice, row, section, switch};
+use crate::gui::widgets::{choice, row, section, slider, switch};
 use crate::settings::{Settings, Shown, Theme, limits};
 use eframe::egui::{Slider, Ui};
 
@@ -19,7 +19,7 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
         let look = &mut settings.look;
         row(ui, "Theme", "", |ui| choice(ui, &mut look.theme, &THEMES, "Theme"));
         row(ui, "Size of captions", "Also by Ctrl and plus or minus.", |ui| {
-            ui.add(Slider::new(&mut look.font_size, SIZES).suffix(" pt").step_by(1.0))
+            slider(ui, Slider::new(&mut look.font_size, SIZES).suffix(" pt").step_by(1.0))
         });
     });
     section(ui, "Overlay", |ui| {
@@ -29,17 +29,17 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
         });
         row(ui, "Text", "", |ui| choice(ui, &mut overlay.shown, &SHOWN, "Text"));
         row(ui, "Lines", "", |ui| {
-            ui.add(Slider::new(&mut overlay.lines, limits::OVERLAY_LINES))
+            slider(ui, Slider::new(&mut overlay.lines, limits::OVERLAY_LINES))
         });
         row(ui, "Size of text", "", |ui| {
-            ui.add(Slider::new(&mut overlay.font_size, 14.0..=72.0).suffix(" pt").step_by(1.0))
+            slider(ui, Slider::new(&mut overlay.font_size, 14.0..=72.0).suffix(" pt").step_by(1.0))
         });
         row(ui, "Colour of text", "", |ui| ui.color_edit_button_srgb(&mut overlay.text_color));
         row(ui, "Colour of the ground", "", |ui| {
             ui.color_edit_button_srgb(&mut overlay.ground_color)
         });
         row(ui, "Opacity of the ground", "", |ui| {
-            ui.add(Slider::new(&mut overlay.opacity, 0.0..=1.0).step_by(0.05))
+            slider(ui, Slider::new(&mut overlay.opacity, 0.0..=1.0).step_by(0.05))
         });
         row(ui, "Lock", "It cannot be moved, and clicks go through it.", |ui| {
             switch(ui, &mut overlay.locked, "Lock the overlay")

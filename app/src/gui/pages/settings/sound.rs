@@ -3,7 +3,7 @@
 use crate::capture::Source;
 use crate::gui::backend::{Ears, SourceLevel};
 use crate::gui::theme::Palette;
-use crate::gui::widgets::{meter, row, section, switch, weak};
+use crate::gui::widgets::{meter, row, section, slider, switch, weak};
 use crate::settings::{Settings, limits};
 use eframe::egui::{Align, Label, Layout, RichText, Slider, Ui};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub fn show(ui: &mut Ui, ears: &dyn Ears, settings: &mut Settings) {
                 known.push(SourceLevel {
                     source: source.clone(),
                     name: source.to_string(),
-                    level: None,
+                    level: matches!(source, Source::File(_)).then_some(0.0),
                 });
             }
         }
@@ -29,23 +29,26 @@ pub fn show(ui: &mut Ui, ears: &dyn Ears, settings: &mut Settings) {
             let color = Palette::of(ui).warn;
             ui.add(Label::new(RichText::new(trouble).color(color)).wrap());
         }
-        ui.ctx().request_repaint_after(Duration::from_millis(66));
+        if known.iter().any(|source| source.level.is_some_and(|level| level > 0.0)) {
+            // Loudness moves by itself.
+            ui.ctx().request_repaint_after(Duration::from_millis(66));
+        }
     });
     section(ui, "When a phrase begins and ends", |ui| {
         let voice = &mut settings.voice;
         row(ui, "Pause that ends a phrase", "Shorter: text is final sooner.", |ui| {
-            ui.add(Slider::new(&mut voice.pause_ms, limits::PAUSES_MS).suffix(" ms").step_by(50.0))
+            slider(ui, Slider::new(&mut voice.pause_ms, limits::PAUSES_MS).suffix(" ms").step_by(50.0))
         });
         row(ui, "Speech from a probability of", "Higher: less noise, but soft voices are missed.", |ui| {
-            ui.add(Slider::new(&mut voice.threshold, limits::THRESHOLDS).step_by(0.05))
+            slider(ui, Slider::new(&mut voice.threshold, limits::THRESHOLDS).step_by(0.05))
         });
         row(ui, "Shortest phrase", "", |ui| {
             let range = limits::MINIMUM_SPEECH_MS;
-            ui.add(Slider::new(&mut voice.minimum_speech_ms, range).suffix(" ms").step_by(50.0))
+            slider(ui, Slider::new(&mut voice.minimum_speech_ms, range).suffix(" ms").step_by(50.0))
         });
         row(ui, "Audio before a phrase", "Heard with it, so that no first sound is cut.", |ui| {
             let range = limits::PRE_ROLLS_MS;
-            ui.add(Slider::new(&mut voice.pre_roll_ms, range).suffix(" ms").step_by(50.0))
+            slider(ui, Slider::new(&mut voice.pre_roll_ms, range).suffix(" ms").step_by(50.0))
         });
     });
 }

@@ -1,6 +1,6 @@
 //! What is kept on disk, and the program itself.
 
-use crate::gui::widgets::{row, section, switch};
+use crate::gui::widgets::{row, section, slider, switch};
 use crate::settings::{Settings, limits};
 use eframe::egui::{Slider, Ui};
 
@@ -16,8 +16,8 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
         ui.add_enabled_ui(storage.audio, |ui| {
             row(ui, "Most audio of a session", "", |ui| {
                 let range = *limits::AUDIO_LIMITS_MIB.start()..=8192;
-                let slider = Slider::new(&mut storage.audio_limit_mib, range);
-                ui.add(slider.suffix(" MiB").logarithmic(true))
+                let amount = Slider::new(&mut storage.audio_limit_mib, range);
+                slider(ui, amount.suffix(" MiB").logarithmic(true))
             });
         });
     });

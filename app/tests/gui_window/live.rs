@@ -1,12 +1,8 @@
 //! The page of live text: a session as it is told, step by step.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
-mod gui_support;
-
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
-use gui_support::{Desk, listening, status, utterance};
+use crate::support::{Desk, listening, status, utterance};
 use partita::gui::listener::Phase;
 use partita::gui::pages::Page;
 use partita::live::Event;
@@ -115,6 +111,7 @@ fn long_texts_scroll_and_lead_back_to_the_newest_line() {
         delta: eframe::egui::vec2(0.0, y),
         modifiers: Modifiers::NONE,
         phase: eframe::egui::TouchPhase::Move,
+        source: eframe::egui::MouseWheelSource::Wheel,
     };
     desk.harness.event(wheel(900.0));
     desk.harness.run_steps(30);
@@ -134,7 +131,7 @@ fn lines_are_found_copied_and_cleared() {
     desk.say(utterance(1, "en", "The train was late.", None));
     desk.say(utterance(2, "de", "Der Zug kam später.", Some("The train came later.")));
     desk.key(Modifiers::COMMAND, Key::F);
-    desk.harness.get_by_label("Find in what was said").type_text("train");
+    desk.harness.get_by_label("Find").type_text("train");
     desk.settle();
     desk.expect("1 of 2");
     desk.press("Next match");
@@ -198,8 +195,10 @@ fn languages_count_while_it_listens_and_another_source_begins_anew() {
 
 #[test]
 fn the_overlay_shows_the_last_lines_as_it_is_told() {
-    let mut desk = Desk::with(|settings| settings.overlay.open = true, &[]);
+    let mut desk = Desk::new();
     desk.listen();
+    desk.settings.change(|settings| settings.overlay.open = true);
+    desk.settle();
     for number in 1..5 {
         let text = format!("Original number {number}.");
         desk.say(utterance(number, "de", &text, Some(&format!("Translation {number}."))));

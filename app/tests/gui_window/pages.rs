@@ -1,12 +1,8 @@
 //! The other pages: files, history, models and settings, over real files in a folder.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
-mod gui_support;
-
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
-use gui_support::{Desk, line};
+use crate::support::{Desk, line};
 use partita::gui::pages::Page;
 use partita::settings::{Delivery, Shown, Theme};
 use partita::store::{State, Store};
@@ -25,7 +21,6 @@ fn type_into(desk: &mut Desk, field: &str, text: &str) {
     desk.settle();
 }
 
-/// A field is named by its hint as long as it has no other name.
 fn write_path(desk: &mut Desk, path: &Path) {
     type_into(desk, "Path of a recording", path.to_str().unwrap());
     desk.press("Add this path");
@@ -87,7 +82,7 @@ fn history_is_listed_searched_opened_and_deleted() {
     desk.wait_for("今天早上的火车晚点了。");
     desk.expect("Für die Suppe");
     desk.expect("Choose a session");
-    type_into(&mut desk, "Search everything that was said", "potatoes");
+    type_into(&mut desk, "Search", "potatoes");
     desk.harness.run_steps(2);
     let begun = std::time::Instant::now();
     while desk.shows("今天早上") {
@@ -125,7 +120,7 @@ fn nothing_said_yet_is_an_empty_history_and_it_can_be_switched_off() {
 fn a_session_is_kept_in_the_history_as_it_is_told() {
     let mut desk = Desk::new();
     desk.listen();
-    desk.say(gui_support::utterance(1, "en", "To be kept.", Some("To be kept, too.")));
+    desk.say(crate::support::utterance(1, "en", "To be kept.", Some("To be kept, too.")));
     desk.say([partita::live::Event::Finished { seconds: 9.0, lost: 0.0 }]);
     go(&mut desk, Page::History);
     let begun = std::time::Instant::now();

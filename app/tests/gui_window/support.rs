@@ -1,9 +1,8 @@
 //! A window over a folder of its own, with sessions that were recorded: what a real session said of
 //! the sample clips, event by event.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
+use eframe::egui::accessibility::is_input;
+use eframe::egui::{Event as Pointed, Modifiers, PointerButton, Pos2, Rect, pos2};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
@@ -21,6 +20,9 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// Where pages are seen: above the status bar.
+const SEEN: Rect = Rect { min: Pos2::ZERO, max: pos2(1080.0, 680.0) };
 
 /// What was asked of sessions.
 #[derive(Debug, Default)]
@@ -144,9 +146,34 @@ impl Desk {
         self.harness.check_accessibility();
     }
 
-    /// Presses a widget by its accessible name.
+    /// Presses a widget by its accessible name; what is out of sight is scrolled to before.
+    #[track_caller]
     pub fn press(&mut self, name: &str) {
-        self.harness.get_by_label(name).click();
+        let place = |desk: &Self| {
+            let mut all = desk.harness.query_all_by_label(name);
+            // A text of the same name may stand beside it.
+            let found = all.find(|node| is_input(node.accesskit_node().role()));
+            let node = found.unwrap_or_else(|| panic!("{name:?} is not there: {:#?}", desk.names()));
+            if !SEEN.contains_rect(node.rect()) {
+                node.scroll_to_me();
+            }
+            node.rect().center()
+        };
+        let before = place(self);
+        self.harness.run_steps(4);
+        if place(self) != before {
+            self.harness.run_steps(20);
+        }
+        let pressed = place(self);
+        self.harness.hover_at(pressed);
+        for down in [true, false] {
+            self.harness.event(Pointed::PointerButton {
+                pos: pressed,
+                button: PointerButton::Primary,
+                pressed: down,
+                modifiers: Modifiers::NONE,
+            });
+        }
         self.settle();
     }
 
@@ -179,7 +206,7 @@ impl Desk {
     }
 
     /// A key with modifiers.
-    pub fn key(&mut self, modifiers: eframe::egui::Modifiers, key: eframe::egui::Key) {
+    pub fn key(&mut self, modifiers: Modifiers, key: eframe::egui::Key) {
         self.harness.key_press_modifiers(modifiers, key);
         self.settle();
     }
@@ -192,10 +219,8 @@ impl Desk {
 
     /// Has the session say something.
     pub fn say(&mut self, events: impl IntoIterator<Item = Event>) {
-        let session = self.session.borrow();
-        let session = session.as_ref().expect("no session was started");
+        let session = self.session.borrow().clone().expect("no session was started");
         events.into_iter().for_each(|event| session.send(event).unwrap());
-        drop(session);
         self.settle();
     }
 
