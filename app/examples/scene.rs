@@ -20,14 +20,38 @@ const SENTENCES: [(&str, &str, &str); 10] = [
         "Für die Suppe brauchen wir Kartoffeln, Zwiebeln und etwas Sahne.",
         "For the soup we need potatoes, onions and a little cream.",
     ),
-    ("ru", "Поезд к побережью сегодня утром опоздал.", "The train to the coast was late this morning."),
-    ("el", "Το τρένο για την ακτή άργησε σήμερα το πρωί.", "The train to the coast was late this morning."),
-    ("zh", "今天早上去海边的火车晚点了，我在站台上看书。", "The train was late; I read on the platform."),
+    (
+        "ru",
+        "Поезд к побережью сегодня утром опоздал.",
+        "The train to the coast was late this morning.",
+    ),
+    (
+        "el",
+        "Το τρένο για την ακτή άργησε σήμερα το πρωί.",
+        "The train to the coast was late this morning.",
+    ),
+    (
+        "zh",
+        "今天早上去海边的火车晚点了，我在站台上看书。",
+        "The train was late; I read on the platform.",
+    ),
     ("ja", "今朝の海岸行きの電車は遅れました。", "This morning's train to the coast was late."),
     ("ko", "오늘 아침 해안행 기차가 늦었습니다.", "The train to the coast was late this morning."),
-    ("hi", "आज सुबह तट की ट्रेन देर से आई और बारिश हो रही थी।", "The train was late and it was raining."),
-    ("ar", "تأخر القطار المتجه إلى الساحل هذا الصباح (مرة أخرى) لمدة 25 دقيقة.", "The train was late again, by 25 minutes."),
-    ("he", "הרכבת לחוף איחרה הבוקר, והגיעה רק בשעה 9:30.", "The train was late and came only at 9:30."),
+    (
+        "hi",
+        "आज सुबह तट की ट्रेन देर से आई और बारिश हो रही थी।",
+        "The train was late and it was raining.",
+    ),
+    (
+        "ar",
+        "تأخر القطار المتجه إلى الساحل هذا الصباح (مرة أخرى) لمدة 25 دقيقة.",
+        "The train was late again, by 25 minutes.",
+    ),
+    (
+        "he",
+        "הרכבת לחוף איחרה הבוקר, והגיעה רק בשעה 9:30.",
+        "The train was late and came only at 9:30.",
+    ),
     ("th", "เช้านี้รถไฟไปชายฝั่งมาช้า", "The train to the coast was late this morning."),
 ];
 
@@ -136,9 +160,9 @@ fn main() -> anyhow::Result<()> {
     settings.storage.history = false;
     let backend = Backend {
         settings: SharedSettings::new(settings, &folder.join("settings.toml")),
-        listen: Box::new(|_: &Settings, _: Wake| {
-            Ok(Box::new(Prepared(session())) as Box<dyn Live>)
-        }),
+        listen: Box::new(
+            |_: &Settings, _: Wake| Ok(Box::new(Prepared(session())) as Box<dyn Live>),
+        ),
         watch: Box::new(|_| Box::new(Nothing)),
         history,
         recordings: folder.join("recordings"),

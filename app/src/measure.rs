@@ -133,7 +133,13 @@ pub fn measure(
 
 fn request(lang: &str) -> Request {
     let language = Some(lang.to_owned());
-    Request { language, timestamps: false, fallback: false, silence_guard: false, ..Request::default() }
+    Request {
+        language,
+        timestamps: false,
+        fallback: false,
+        silence_guard: false,
+        ..Request::default()
+    }
 }
 
 /// One less the share of characters to change (Levenshtein), letters and digits alone.

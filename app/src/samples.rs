@@ -1,6 +1,6 @@
 //! Clips that the program carries: speech that we made ourselves, with its text.
 
-use partita_audio::{AudioReader, AudioError};
+use partita_audio::{AudioError, AudioReader};
 use serde::Deserialize;
 
 /// A clip.

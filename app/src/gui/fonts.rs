@@ -10,8 +10,8 @@
 //! Japanese or Korean by the user's locale and not by the line's language; fonts in colour (emoji)
 //! are left out; upright text only, no vertical setting.
 
-use eframe::egui::{Context, FontData, FontDefinitions, FontFamily};
 use eframe::egui::epaint::text::{FallbackRequest, FontInsert, FontProvider};
+use eframe::egui::{Context, FontData, FontDefinitions, FontFamily};
 use fontdb::{Database, FaceInfo, ID, Stretch, Style, Weight};
 use skrifa::MetadataProvider as _;
 use std::sync::{Arc, Mutex};
@@ -151,11 +151,14 @@ enum Region {
 impl Region {
     fn of_locale() -> Self {
         let names = ["LC_ALL", "LC_CTYPE", "LANG"];
-        let locale = names.into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+        let locale =
+            names.into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
         match locale.unwrap_or_default() {
             locale if locale.starts_with("ja") => Self::Japan,
             locale if locale.starts_with("ko") => Self::Korea,
-            locale if ["zh_TW", "zh_HK"].iter().any(|tag| locale.starts_with(tag)) => Self::Traditional,
+            locale if ["zh_TW", "zh_HK"].iter().any(|tag| locale.starts_with(tag)) => {
+                Self::Traditional
+            }
             _ => Self::Simplified,
         }
     }
@@ -207,7 +210,8 @@ mod tests {
             println!("skipped: {count} fonts on this system");
             return;
         }
-        for character in ['A', 'Ж', 'Ω', 'ñ', '中', 'か', '한', 'अ', 'ش', 'ש', 'ไ', 'ა', 'Ա'] {
+        for character in ['A', 'Ж', 'Ω', 'ñ', '中', 'か', '한', 'अ', 'ش', 'ש', 'ไ', 'ა', 'Ա']
+        {
             match fonts.find(character) {
                 Some((name, data)) => {
                     let font = skrifa::FontRef::from_index(data.bytes(), data.index).unwrap();

@@ -37,7 +37,8 @@ pub fn navigation(ui: &mut Ui, current: Page) -> Option<Page> {
             let stroke = Stroke::new(1.5, palette.accent);
             ui.painter().rect_stroke(rect, radius, stroke, StrokeKind::Inside);
         }
-        let icon = Rect::from_center_size(pos2(rect.left() + 22.0, rect.center().y), vec2(20.0, 20.0));
+        let icon =
+            Rect::from_center_size(pos2(rect.left() + 22.0, rect.center().y), vec2(20.0, 20.0));
         icons::paint(ui.painter(), icon, page.icon(), color);
         let text = if on { palette.text } else { color };
         ui.painter().text(

@@ -11,9 +11,9 @@ use super::widgets::icon_button;
 use crate::live::Line;
 use crate::settings::{Overlay, Shown};
 use eframe::egui::{
-    Align, Color32, Context, CornerRadius, CursorIcon, FontId, Layout, Pos2, Rect,
-    ResizeDirection, Role, Sense, Ui, UiBuilder, Vec2, ViewportBuilder, ViewportCommand, ViewportId,
-    WidgetInfo, X11WindowType, pos2, vec2,
+    Align, Color32, Context, CornerRadius, CursorIcon, FontId, Layout, Pos2, Rect, ResizeDirection,
+    Role, Sense, Ui, UiBuilder, Vec2, ViewportBuilder, ViewportCommand, ViewportId, WidgetInfo,
+    X11WindowType, pos2, vec2,
 };
 
 /// The grip at the edges.
@@ -53,9 +53,8 @@ const ABOVE: f32 = 90.0;
 /// A window for the overlay; at first near the lower edge of a screen of that size.
 pub fn builder(overlay: &Overlay, screen: Option<Vec2>) -> ViewportBuilder {
     let [width, height] = SIZE;
-    let first = screen.map(|screen| {
-        [(screen.x - width) / 2.0, screen.y - height - ABOVE, width, height]
-    });
+    let first =
+        screen.map(|screen| [(screen.x - width) / 2.0, screen.y - height - ABOVE, width, height]);
     let place = overlay.place.or(first);
     let [left, top, width, height] = place.unwrap_or([0.0, 0.0, width, height]);
     let mut builder = ViewportBuilder::default()
@@ -136,10 +135,8 @@ fn shown<'a>(lines: &'a [Line], overlay: &Overlay) -> Vec<Vec<Text<'a>>> {
     let recent = || lines.iter().rev().take(count).rev();
     let original = || {
         let spans = |line: &'a Line| {
-            let all = vec![
-                Span { text: &line.committed, color },
-                Span { text: &line.tail, color: soft },
-            ];
+            let all =
+                vec![Span { text: &line.committed, color }, Span { text: &line.tail, color: soft }];
             all.into_iter().filter(|span| !span.text.is_empty()).collect::<Vec<_>>()
         };
         let texts = recent().map(spans).filter(|spans| !spans.is_empty());
@@ -204,9 +201,7 @@ fn handle(ui: &Ui, all: Rect, response: &eframe::egui::Response) {
             None => CursorIcon::Grab,
             Some(ResizeDirection::East | ResizeDirection::West) => CursorIcon::ResizeHorizontal,
             Some(ResizeDirection::North | ResizeDirection::South) => CursorIcon::ResizeVertical,
-            Some(ResizeDirection::NorthWest | ResizeDirection::SouthEast) => {
-                CursorIcon::ResizeNwSe
-            }
+            Some(ResizeDirection::NorthWest | ResizeDirection::SouthEast) => CursorIcon::ResizeNwSe,
             Some(_) => CursorIcon::ResizeNeSw,
         });
     }
@@ -239,9 +234,7 @@ fn buttons(ui: &mut Ui, all: Rect, overlay: &mut Overlay, used: Use) {
     let size = vec2(110.0, 32.0);
     let place = Rect::from_min_size(pos2(all.right() - size.x - 10.0, all.top() + 8.0), size);
     ui.painter().rect_filled(place, CornerRadius::same(8), Color32::from_black_alpha(160));
-    let builder = UiBuilder::new()
-        .max_rect(place)
-        .layout(Layout::right_to_left(Align::Center));
+    let builder = UiBuilder::new().max_rect(place).layout(Layout::right_to_left(Align::Center));
     ui.scope_builder(builder, |ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         if icon_button(ui, Icon::Close, "Close the overlay").clicked() {

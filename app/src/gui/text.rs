@@ -9,7 +9,9 @@
 //! that changes within an Arabic word parts its letters.
 
 use eframe::egui::text::{LayoutJob, LayoutSection, TextFormat, TextWrapping};
-use eframe::egui::{Align, Color32, FontId, Galley, Response, Role, Sense, Stroke, Ui, WidgetInfo, vec2};
+use eframe::egui::{
+    Align, Color32, FontId, Galley, Response, Role, Sense, Stroke, Ui, WidgetInfo, vec2,
+};
 use std::ops::Range;
 use std::sync::Arc;
 use unicode_bidi::{BidiClass, BidiInfo, bidi_class};

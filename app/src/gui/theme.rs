@@ -1,11 +1,11 @@
 //! How everything looks: one palette for light, one for dark, one accent, one grid of 4 points.
 
 use super::fonts::STRONG;
+use crate::settings;
 use eframe::egui::{
     Color32, Context, CornerRadius, FontFamily, FontId, Margin, RichText, Shadow, Stroke, Style,
     TextStyle, Theme, ThemePreference, Ui, Visuals, style::HandleShape, vec2,
 };
-use crate::settings;
 
 /// The colours of one theme.
 #[derive(Debug)]

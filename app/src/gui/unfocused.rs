@@ -29,9 +29,7 @@ mod x11 {
     use std::time::{Duration, Instant};
     use x11rb::connection::Connection;
     use x11rb::properties::WmHints;
-    use x11rb::protocol::xproto::{
-        AtomEnum, ClientMessageEvent, ConnectionExt, EventMask, Window,
-    };
+    use x11rb::protocol::xproto::{AtomEnum, ClientMessageEvent, ConnectionExt, EventMask, Window};
     use x11rb::rust_connection::RustConnection;
 
     /// How long the window may take to be opened.

@@ -3,10 +3,9 @@
 use super::icons::{self, Icon};
 use super::theme::{CARD_RADIUS, PAGE, Palette, RADIUS, strong};
 use eframe::egui::{
-    Align, Align2, Button, Color32, ComboBox, CornerRadius, FontId, Frame, InnerResponse, Layout,
-    Label, Margin, Rect, Response, RichText, Role, ScrollArea, Sense, Slider, Stroke, StrokeKind,
-    TextEdit, TextStyle, Ui,
-    WidgetInfo, pos2, style::WidgetVisuals, vec2,
+    Align, Align2, Button, Color32, ComboBox, CornerRadius, FontId, Frame, InnerResponse, Label,
+    Layout, Margin, Rect, Response, RichText, Role, ScrollArea, Sense, Slider, Stroke, StrokeKind,
+    TextEdit, TextStyle, Ui, WidgetInfo, pos2, style::WidgetVisuals, vec2,
 };
 
 /// Side of a button that is only an icon.
@@ -101,7 +100,7 @@ pub fn slider(ui: &mut Ui, slider: Slider) -> Response {
         for state in [&mut widgets.inactive, &mut widgets.hovered, &mut widgets.active] {
             state.fg_stroke = Stroke::new(2.0, palette.accent);
         }
-        ui.add(slider.max_decimals(2))
+        ui.add(slider)
     })
     .inner
 }
@@ -201,7 +200,8 @@ fn filled_button(ui: &mut Ui, icon: Icon, name: &str, primary: bool) -> Response
         ui.painter().rect_filled(rect, radius, ground.gamma_multiply(fade));
         let stroke = Stroke::new(1.0, line.gamma_multiply(fade));
         ui.painter().rect_stroke(rect, radius, stroke, StrokeKind::Inside);
-        let side = Rect::from_center_size(pos2(rect.left() + 20.0, rect.center().y), vec2(17.0, 17.0));
+        let side =
+            Rect::from_center_size(pos2(rect.left() + 20.0, rect.center().y), vec2(17.0, 17.0));
         icons::paint(ui.painter(), side, icon, text.gamma_multiply(fade));
         let at = pos2(rect.left() + 34.0, rect.center().y - galley.size().y / 2.0);
         ui.painter().galley(at, galley, text);
@@ -245,9 +245,18 @@ pub fn choice<T: PartialEq + Copy>(
             }
         }
     };
+    let font = TextStyle::Button.resolve(ui.style());
+    let padding = 2.0 * ui.spacing().button_padding.x + 2.0;
+    let width = |label: &str| {
+        let text = label.to_owned();
+        let galley = ui.fonts_mut(|f| f.layout_no_wrap(text, font.clone(), Color32::PLACEHOLDER));
+        galley.size().x + padding
+    };
+    // Within a row that is filled from the right, options still go from the left, so how wide they
+    // are must be known before.
+    let size = vec2(options.iter().map(|(_, label)| width(label)).sum(), 28.0);
     frame.show(ui, |ui| {
-        // Within a row that is filled from the right, options still go from the left.
-        ui.allocate_ui_with_layout(vec2(0.0, 28.0), Layout::left_to_right(Align::Center), &mut buttons);
+        ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), &mut buttons);
     });
     changed
 }
@@ -311,7 +320,8 @@ pub fn bar(ui: &mut Ui, part: Option<f32>, width: f32, name: &str) -> Response {
             (phase.max(0.0), (phase + 0.3).min(1.0))
         }
     };
-    let span = egui_lerp(rect.left(), rect.right(), from)..=egui_lerp(rect.left(), rect.right(), to);
+    let span =
+        egui_lerp(rect.left(), rect.right(), from)..=egui_lerp(rect.left(), rect.right(), to);
     let filled = Rect::from_x_y_ranges(span, rect.y_range());
     ui.painter().rect_filled(filled, 3.0, palette.accent);
     response
@@ -321,8 +331,7 @@ pub fn bar(ui: &mut Ui, part: Option<f32>, width: f32, name: &str) -> Response {
 pub fn badge(ui: &mut Ui, text: &str, color: Color32) -> Response {
     let font = FontId::proportional(11.5);
     let galley = ui.fonts_mut(|fonts| fonts.layout_no_wrap(text.to_owned(), font, color));
-    let (rect, response) =
-        ui.allocate_exact_size(galley.size() + vec2(12.0, 4.0), Sense::hover());
+    let (rect, response) = ui.allocate_exact_size(galley.size() + vec2(12.0, 4.0), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
     ui.painter().rect_filled(rect, 5.0, color.gamma_multiply(0.14));
     ui.painter().galley(rect.min + vec2(6.0, 2.0), galley, color);

@@ -1,8 +1,8 @@
 //! The page of live text: a session as it is told, step by step.
 
+use crate::support::{Desk, listening, status, utterance};
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
-use crate::support::{Desk, listening, status, utterance};
 use partita::gui::listener::Phase;
 use partita::gui::pages::Page;
 use partita::live::Event;
@@ -24,7 +24,8 @@ fn text_appears_as_it_is_said() {
     desk.expect("Loading");
     desk.say([listening()]);
     desk.expect("Test microphone");
-    let told = utterance(1, "de", "Für die Suppe brauchen wir Kartoffeln.", Some("We need potatoes."));
+    let told =
+        utterance(1, "de", "Für die Suppe brauchen wir Kartoffeln.", Some("We need potatoes."));
     desk.say(told[..3].to_vec());
     desk.expect("Für die Suppe brauchen wir Kartoffeln.");
     assert!(!desk.shows("We need potatoes."));
@@ -184,7 +185,8 @@ fn languages_count_while_it_listens_and_another_source_begins_anew() {
     desk.settings.change(|settings| settings.speech.translate = "en".to_owned());
     desk.settle();
     assert_eq!(desk.asked.lock().unwrap().changed[0].translate.as_deref(), Some("en"));
-    desk.settings.change(|settings| settings.audio.sources = vec![partita::capture::Source::System]);
+    desk.settings
+        .change(|settings| settings.audio.sources = vec![partita::capture::Source::System]);
     desk.settle();
     assert_eq!(desk.asked.lock().unwrap().stopped, 1);
     desk.say([Event::Finished { seconds: 1.0, lost: 0.0 }]);

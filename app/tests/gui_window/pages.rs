@@ -1,8 +1,8 @@
 //! The other pages: files, history, models and settings, over real files in a folder.
 
+use crate::support::{Desk, line};
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
-use crate::support::{Desk, line};
 use partita::gui::pages::Page;
 use partita::settings::{Delivery, Shown, Theme};
 use partita::store::{State, Store};

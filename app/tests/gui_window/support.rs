@@ -1,9 +1,9 @@
 //! A window over a folder of its own, with sessions that were recorded: what a real session said of
 //! the sample clips, event by event.
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use eframe::egui::accessibility::is_input;
 use eframe::egui::{Event as Pointed, Modifiers, PointerButton, Pos2, Rect, pos2};
-use crossbeam_channel::{Receiver, Sender, bounded};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use partita::capture::Source;
@@ -153,7 +153,8 @@ impl Desk {
             let mut all = desk.harness.query_all_by_label(name);
             // A text of the same name may stand beside it.
             let found = all.find(|node| is_input(node.accesskit_node().role()));
-            let node = found.unwrap_or_else(|| panic!("{name:?} is not there: {:#?}", desk.names()));
+            let node =
+                found.unwrap_or_else(|| panic!("{name:?} is not there: {:#?}", desk.names()));
             if !SEEN.contains_rect(node.rect()) {
                 node.scroll_to_me();
             }

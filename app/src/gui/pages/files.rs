@@ -9,8 +9,8 @@ use crate::gui::pages::lines::clock;
 use crate::gui::text::Text;
 use crate::gui::theme::{Palette, strong};
 use crate::gui::widgets::{
-    badge, bar, card, choice, column, empty, field, header, icon_button, labelled_button, page, pick,
-    primary_button, row, weak,
+    badge, bar, card, choice, column, empty, field, header, icon_button, labelled_button, page,
+    pick, primary_button, row, weak,
 };
 use crate::gui::worker::{Wake, Worker};
 use crate::output::{Format, render};
@@ -206,13 +206,17 @@ impl FilesPage {
                     ui.vertical(|ui| {
                         ui.spacing_mut().item_spacing.y = 4.0;
                         ui.set_max_width(ui.available_width() - 120.0);
-                        ui.add(eframe::egui::Label::new(strong(file_name(&item.path), 14.0)).truncate());
+                        ui.add(
+                            eframe::egui::Label::new(strong(file_name(&item.path), 14.0))
+                                .truncate(),
+                        );
                         progress(ui, item);
                     });
                     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                         let name = file_name(&item.path);
                         if item.state.over() {
-                            remove = icon_button(ui, Icon::Close, &format!("Remove {name}")).clicked();
+                            remove =
+                                icon_button(ui, Icon::Close, &format!("Remove {name}")).clicked();
                             if !matches!(item.state, State::Done(_))
                                 && labelled_button(ui, Icon::Play, "Again").clicked()
                             {
@@ -336,7 +340,8 @@ fn result(ui: &mut Ui, path: &Path, done: &Done, format: &mut Format, shared: &m
 
 /// Asks the desktop which files; blocks until it has answered.
 fn choose() -> Vec<PathBuf> {
-    let sound = ["wav", "mp3", "flac", "ogg", "opus", "m4a", "aac", "mp4", "mkv", "webm", "mka", "mov"];
+    let sound =
+        ["wav", "mp3", "flac", "ogg", "opus", "m4a", "aac", "mp4", "mkv", "webm", "mka", "mov"];
     let dialog = rfd::FileDialog::new().set_title("Recordings").add_filter("Recordings", &sound);
     dialog.add_filter("All files", &["*"]).pick_files().unwrap_or_default()
 }

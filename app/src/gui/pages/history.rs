@@ -107,7 +107,8 @@ impl HistoryPage {
     /// Draws the page.
     pub fn show(&mut self, ui: &mut Ui, shared: &mut Shared) {
         self.hear(shared);
-        if self.asked.as_ref() != Some(&self.query) && self.worker.ask(Ask::List(self.query.clone()))
+        if self.asked.as_ref() != Some(&self.query)
+            && self.worker.ask(Ask::List(self.query.clone()))
         {
             self.asked = Some(self.query.clone());
         }

@@ -261,7 +261,8 @@ fn failure(ui: &mut Ui, message: &str, no_model: bool, shared: &mut Shared) {
     let palette = Palette::of(ui);
     card(ui, |ui| {
         ui.horizontal(|ui| {
-            let (rect, _) = ui.allocate_exact_size(eframe::egui::vec2(24.0, 24.0), eframe::egui::Sense::hover());
+            let (rect, _) = ui
+                .allocate_exact_size(eframe::egui::vec2(24.0, 24.0), eframe::egui::Sense::hover());
             crate::gui::icons::paint(ui.painter(), rect, Icon::Warning, palette.bad);
             ui.vertical(|ui| {
                 ui.label(strong("Listening stopped", 14.0));

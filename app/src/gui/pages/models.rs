@@ -219,7 +219,8 @@ impl ModelsPage {
             }
             _ => {
                 let label = if name == NEEDED { primary_button } else { labelled_button };
-                let pressed = ui.push_id("download", |ui| label(ui, Icon::Export, "Download")).inner;
+                let pressed =
+                    ui.push_id("download", |ui| label(ui, Icon::Export, "Download")).inner;
                 let named = format!("Download {}", model.title);
                 pressed.widget_info(|| {
                     eframe::egui::WidgetInfo::labeled(

@@ -2,7 +2,9 @@
 
 use crate::gui::icons::Icon;
 use crate::gui::languages;
-use crate::gui::widgets::{choice, field, icon_button, labelled_button, pick, row, section, switch, weak};
+use crate::gui::widgets::{
+    choice, field, icon_button, labelled_button, pick, row, section, switch, weak,
+};
 use crate::settings::{Delivery, Dictation, Profile, Trigger, Word};
 use eframe::egui::{Event, Key, Modifiers, TextEdit, Ui, vec2};
 
@@ -30,9 +32,12 @@ pub fn show(ui: &mut Ui, editing: &mut Editing, dictation: &mut Dictation) {
         row(ui, "Text arrives by", "Pasting puts the clipboard back afterwards.", |ui| {
             choice(ui, &mut dictation.delivery, &DELIVERIES, "Delivery")
         });
-        row(ui, "Spoken commands", "“Comma”, “new line” and others become what they name.", |ui| {
-            switch(ui, &mut dictation.commands, "Spoken commands")
-        });
+        row(
+            ui,
+            "Spoken commands",
+            "“Comma”, “new line” and others become what they name.",
+            |ui| switch(ui, &mut dictation.commands, "Spoken commands"),
+        );
     });
     section(ui, "Own words", |ui| vocabulary(ui, editing, &mut dictation.vocabulary));
     section(ui, "Programs", |ui| profiles(ui, &mut dictation.profiles));
@@ -128,10 +133,16 @@ fn profiles(ui: &mut Ui, profiles: &mut Vec<Profile>) {
                 let spoken = languages::options("Language as usual");
                 pick(ui, &format!("Language {}", place + 1), &mut profile.language, &spoken);
                 let wanted = languages::options("As spoken");
-                pick(ui, &format!("Written language {}", place + 1), &mut profile.translate, &wanted);
+                pick(
+                    ui,
+                    &format!("Written language {}", place + 1),
+                    &mut profile.translate,
+                    &wanted,
+                );
                 let name = format!("Delivery {}", place + 1);
                 choice(ui, &mut profile.delivery, &OF_PROFILES, &name);
-                if icon_button(ui, Icon::Trash, &format!("Remove program {}", place + 1)).clicked() {
+                if icon_button(ui, Icon::Trash, &format!("Remove program {}", place + 1)).clicked()
+                {
                     gone = Some(place);
                 }
             });
@@ -153,7 +164,8 @@ mod tests {
 
     #[test]
     fn words_survive_being_written_and_read() {
-        let text = "Kubernetes = cooper netties, cuban eighties ~\nPartita\n Größe = groesse\n\n= x";
+        let text =
+            "Kubernetes = cooper netties, cuban eighties ~\nPartita\n Größe = groesse\n\n= x";
         let words = read(text);
         assert_eq!(words.len(), 3);
         assert_eq!(words[0].heard, ["cooper netties", "cuban eighties"]);

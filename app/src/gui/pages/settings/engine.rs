@@ -23,15 +23,21 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
         row(ui, "Model", "A name of the page Models, or the folder of a trained model.", |ui| {
             ui.add(TextEdit::singleline(&mut engine.model).hint_text("the engine's own"))
         });
-        row(ui, "Form of the weights", "Automatic takes what was measured to be best here.", |ui| {
-            let forms = Quantization::ALL.map(|form| (form.name().to_owned(), form.name().to_owned()));
-            let automatic = (String::new(), "Automatic".to_owned());
-            let options: Vec<_> = std::iter::once(automatic).chain(forms).collect();
-            let mut form = engine.quantization.to_uppercase();
-            if pick(ui, "Form of the weights", &mut form, &options) {
-                engine.quantization = form;
-            }
-        });
+        row(
+            ui,
+            "Form of the weights",
+            "Automatic takes what was measured to be best here.",
+            |ui| {
+                let forms =
+                    Quantization::ALL.map(|form| (form.name().to_owned(), form.name().to_owned()));
+                let automatic = (String::new(), "Automatic".to_owned());
+                let options: Vec<_> = std::iter::once(automatic).chain(forms).collect();
+                let mut form = engine.quantization.to_uppercase();
+                if pick(ui, "Form of the weights", &mut form, &options) {
+                    engine.quantization = form;
+                }
+            },
+        );
         row(ui, "Device", "cpu, cuda:0 or metal", |ui| {
             ui.add(TextEdit::singleline(&mut engine.device).hint_text("cpu").desired_width(120.0))
         });

@@ -37,11 +37,24 @@ pub fn show(ui: &mut Ui, ears: &dyn Ears, settings: &mut Settings) {
     section(ui, "When a phrase begins and ends", |ui| {
         let voice = &mut settings.voice;
         row(ui, "Pause that ends a phrase", "Shorter: text is final sooner.", |ui| {
-            slider(ui, Slider::new(&mut voice.pause_ms, limits::PAUSES_MS).suffix(" ms").step_by(50.0))
+            slider(
+                ui,
+                Slider::new(&mut voice.pause_ms, limits::PAUSES_MS).suffix(" ms").step_by(50.0),
+            )
         });
-        row(ui, "Speech from a probability of", "Higher: less noise, but soft voices are missed.", |ui| {
-            slider(ui, Slider::new(&mut voice.threshold, limits::THRESHOLDS).step_by(0.05))
-        });
+        row(
+            ui,
+            "Speech from a probability of",
+            "Higher: less noise, but soft voices are missed.",
+            |ui| {
+                slider(
+                    ui,
+                    Slider::new(&mut voice.threshold, limits::THRESHOLDS)
+                        .step_by(0.05)
+                        .fixed_decimals(2),
+                )
+            },
+        );
         row(ui, "Shortest phrase", "", |ui| {
             let range = limits::MINIMUM_SPEECH_MS;
             slider(ui, Slider::new(&mut voice.minimum_speech_ms, range).suffix(" ms").step_by(50.0))

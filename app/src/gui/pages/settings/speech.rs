@@ -39,7 +39,10 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
             pick(ui, "Translation", &mut speech.translate, &options);
         });
         if !speech.translate.is_empty() && speech.translate != "en" {
-            weak(ui, "Whisper translates into English alone; other languages need a trained model.");
+            weak(
+                ui,
+                "Whisper translates into English alone; other languages need a trained model.",
+            );
         }
     });
 }
