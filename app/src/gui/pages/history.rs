@@ -5,6 +5,7 @@ use super::lines::{Lines, Pressed, clock, plain};
 use crate::gui::export;
 use crate::gui::icons::Icon;
 use crate::gui::jobs::history::{self, Ask, Say};
+use crate::gui::text::{Text, right_to_left};
 use crate::gui::theme::{Palette, RADIUS, strong};
 use crate::gui::widgets::{
     badge, choice, empty, field, header, icon_button, labelled_button, page, switch, weak,
@@ -14,7 +15,7 @@ use crate::history::Session;
 use crate::live::Line;
 use crate::output::Format;
 use eframe::egui::{
-    Align, CornerRadius, Frame, Id, Label, Layout, Margin, Modal, Rect, Role, ScrollArea, Sense,
+    Align, CornerRadius, FontId, Frame, Id, Label, Layout, Margin, Modal, Rect, Role, ScrollArea, Sense,
     Stroke, TextEdit, Ui, UiBuilder, WidgetInfo, vec2,
 };
 use jiff::tz::TimeZone;
@@ -255,7 +256,13 @@ fn entry(ui: &mut Ui, session: &Session, open: bool) -> bool {
     let inside = &mut prepared.content_ui;
     inside.set_width(LIST - 36.0);
     inside.spacing_mut().item_spacing.y = 3.0;
-    inside.add(Label::new(strong(&session.title, 13.5)).truncate());
+    if right_to_left(&session.title) {
+        // As much as fits into a row: it is set by itself, and does not know how to be cut.
+        let short: String = session.title.chars().take(32).collect();
+        Text::plain(&short, palette.text, FontId::proportional(13.5)).show(inside);
+    } else {
+        inside.add(Label::new(strong(&session.title, 13.5)).truncate());
+    }
     inside.horizontal(|ui| {
         weak(ui, format!("{} · {}", when(session), clock(session.seconds)));
         for language in session.languages.iter().take(3) {
