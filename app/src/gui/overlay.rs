@@ -121,7 +121,7 @@ pub fn draw(ui: &mut Ui, lines: &[Line], overlay: &mut Overlay, used: Use) {
         if ui.rect_contains_pointer(all) {
             buttons(ui, all, overlay, used);
         }
-        remember(ui, overlay);
+        remember(ui, overlay, used);
     }
 }
 
@@ -253,14 +253,16 @@ fn buttons(ui: &mut Ui, all: Rect, overlay: &mut Overlay, used: Use) {
 }
 
 /// Keeps the place for the next time; Wayland does not tell it.
-fn remember(ui: &Ui, overlay: &mut Overlay) {
+fn remember(ui: &Ui, overlay: &mut Overlay, used: Use) {
     let (outer, inner, down) = ui.input(|input| {
         let viewport = input.viewport();
         (viewport.outer_rect, viewport.inner_rect, input.pointer.any_down())
     });
     let (Some(outer), Some(inner)) = (outer, inner) else { return };
     let place = [outer.left(), outer.top(), inner.width(), inner.height()].map(f32::round);
-    if !down && ui.ctx().viewport_id() != ViewportId::ROOT && overlay.place != Some(place) {
+    // Drawn within the window (where there are no others), the place would be the window's.
+    let own = used == Use::Alone || ui.ctx().viewport_id() != ViewportId::ROOT;
+    if own && !down && overlay.place != Some(place) {
         overlay.place = Some(place);
     }
 }

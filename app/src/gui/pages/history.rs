@@ -15,8 +15,8 @@ use crate::history::Session;
 use crate::live::Line;
 use crate::output::Format;
 use eframe::egui::{
-    Align, CornerRadius, FontId, Frame, Id, Label, Layout, Margin, Modal, Rect, Role, ScrollArea, Sense,
-    Stroke, TextEdit, Ui, UiBuilder, WidgetInfo, vec2,
+    Align, CornerRadius, FontId, Frame, Id, Label, Layout, Margin, Modal, Rect, Role, ScrollArea,
+    Sense, Stroke, TextEdit, Ui, UiBuilder, WidgetInfo, vec2,
 };
 use jiff::tz::TimeZone;
 use std::path::PathBuf;
