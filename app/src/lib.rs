@@ -2,6 +2,10 @@
 //!
 //! The library half of the `partita` program: what its window and its command line share.
 //!
+//! - [`gui`]: the windows;
+//! - [`recording`]: one recording from beginning to end;
+//! - [`measure`]: how engines do on this machine, and which is chosen;
+//! - [`samples`]: the clips that the program carries;
 //! - [`store`]: the models that are here or can be fetched;
 //! - [`engines`]: engines opened from the store;
 //! - [`output`]: transcripts as text, subtitles, JSON;
@@ -20,10 +24,14 @@ pub mod cli;
 pub mod desktop;
 pub mod dictate;
 pub mod engines;
+pub mod gui;
 pub mod history;
 pub mod live;
 pub mod machine;
+pub mod measure;
 pub mod output;
+pub mod recording;
+pub mod samples;
 pub mod settings;
 pub mod store;
 pub mod whole;

@@ -205,8 +205,13 @@ fn check_append_only(events: &[Event]) -> usize {
     early
 }
 
-const TWO: [Step; 5] =
-    [Step::Silence(1.0), Step::Sound(4.0), Step::Silence(2.0), Step::Sound(2.0), Step::Silence(2.0)];
+const TWO: [Step; 5] = [
+    Step::Silence(1.0),
+    Step::Sound(4.0),
+    Step::Silence(2.0),
+    Step::Sound(2.0),
+    Step::Silence(2.0),
+];
 
 #[test]
 fn utterances_come_in_order_and_text_is_only_added_to() {
@@ -254,7 +259,8 @@ fn one_failure_costs_one_utterance_and_many_end_the_session() {
 #[test]
 fn what_cannot_be_opened_is_told() {
     for broken in ["capture", "engine", "detector"] {
-        let mut setup = setup(&TWO, Metronome::new(|_| false, Duration::ZERO), LiveOptions::default());
+        let mut setup =
+            setup(&TWO, Metronome::new(|_| false, Duration::ZERO), LiveOptions::default());
         match broken {
             "capture" => setup.capture = Box::new(|| anyhow::bail!("no capture")),
             "engine" => setup.engine = Box::new(|| anyhow::bail!("no engine")),
@@ -281,7 +287,8 @@ fn sources_that_go_and_come_back_are_told() {
         Step::Sound(1.0),
         Step::Silence(1.0),
     ];
-    let events = events(setup(&steps, Metronome::new(|_| false, Duration::ZERO), LiveOptions::default()));
+    let events =
+        events(setup(&steps, Metronome::new(|_| false, Duration::ZERO), LiveOptions::default()));
     let found = finals(&events);
     assert_eq!(found.len(), 2, "{events:#?}");
     assert!((found[1].1 - 3.7).abs() < 0.1, "time passes while a source is away: {found:?}");

@@ -214,9 +214,11 @@ impl VirtualMicrophone {
         let run = Run::of(Self::script("start", &environment).env_remove("PULSE_SERVER"), &[]);
         for line in run.success().lines() {
             let pairs = line.trim_start_matches("export ").split_whitespace();
-            environment.extend(pairs.filter_map(|pair| pair.split_once('=')).map(
-                |(name, value)| (name.to_owned(), value.to_owned()),
-            ));
+            environment.extend(
+                pairs
+                    .filter_map(|pair| pair.split_once('='))
+                    .map(|(name, value)| (name.to_owned(), value.to_owned())),
+            );
         }
         Some(Self { environment, _folder: folder })
     }

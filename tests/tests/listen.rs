@@ -89,23 +89,32 @@ fn speech_is_written_down_as_it_is_spoken() {
         let (heard, languages) = said(&events, *start, *end);
         assert!(!languages.is_empty(), "{}: nothing was heard", clip.lang);
         assert!(languages.iter().all(|lang| *lang == clip.lang), "{}: {languages:?}", clip.lang);
-        let row = &Run::new("partita", &["transcribe", "--json", "--quiet", &clip.path]).json_lines()[0];
-        let [live, file] = [heard.as_str(), row["text"].as_str().unwrap()].map(|text| clip.error_rate(text));
+        let row =
+            &Run::new("partita", &["transcribe", "--json", "--quiet", &clip.path]).json_lines()[0];
+        let [live, file] =
+            [heard.as_str(), row["text"].as_str().unwrap()].map(|text| clip.error_rate(text));
         println!("{}: word error rate {live:.3} live, {file:.3} of the file", clip.lang);
-        assert!(live <= file + 0.15, "{}: {live:.2} live, {file:.2} of the file: {heard}", clip.lang);
+        assert!(
+            live <= file + 0.15,
+            "{}: {live:.2} live, {file:.2} of the file: {heard}",
+            clip.lang
+        );
     }
     let of = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
     assert_eq!(of("translation").len(), of("final").len());
     let last = events.last().unwrap();
     assert_eq!((last["event"].as_str(), last["lost"].as_f64()), (Some("finished"), Some(0.0)));
     // What was kept is what was played.
-    let [kept, played] = [record, &file].map(|path| partita_audio::read_all(Path::new(path)).unwrap());
+    let [kept, played] =
+        [record, &file].map(|path| partita_audio::read_all(Path::new(path)).unwrap());
     assert_eq!(kept.len(), played.len());
 }
 
 #[test]
 fn a_microphone_is_heard() {
-    let Some(microphone) = VirtualMicrophone::start().filter(|_| models_installed()) else { return };
+    let Some(microphone) = VirtualMicrophone::start().filter(|_| models_installed()) else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     let (file, clips) = conversation(folder.path());
     let mut command = Command::new(program("partita"));
@@ -123,7 +132,12 @@ fn a_microphone_is_heard() {
     for (clip, _, _) in clips {
         let words: Vec<&str> = clip.text.split_whitespace().filter(|word| word.len() > 4).collect();
         let found = words.iter().filter(|word| heard.contains(**word)).count();
-        assert!(found * 2 > words.len(), "{}: {found} of {} words: {heard}", clip.lang, words.len());
+        assert!(
+            found * 2 > words.len(),
+            "{}: {found} of {} words: {heard}",
+            clip.lang,
+            words.len()
+        );
     }
 }
 

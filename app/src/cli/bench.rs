@@ -1,10 +1,10 @@
 //! `partita bench`.
 
 use super::engine_args::EngineArgs;
-use crate::machine;
+use crate::{machine, samples};
 use anyhow::{Context, bail};
 use clap::Args;
-use partita_audio::{AudioReader, SAMPLE_RATE, read_all};
+use partita_audio::{SAMPLE_RATE, read_all};
 use partita_model::engine::Request;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -25,17 +25,6 @@ pub struct BenchArgs {
     #[arg(long)]
     json: bool,
 }
-
-/// Speech that we made ourselves, 45 s together.
-const CLIPS: [(&str, &[u8]); 7] = [
-    ("en-train.flac", include_bytes!("../../../assets/samples/en-train.flac")),
-    ("de-soup.flac", include_bytes!("../../../assets/samples/de-soup.flac")),
-    ("es-garden.flac", include_bytes!("../../../assets/samples/es-garden.flac")),
-    ("fr-meeting.flac", include_bytes!("../../../assets/samples/fr-meeting.flac")),
-    ("it-museum.flac", include_bytes!("../../../assets/samples/it-museum.flac")),
-    ("pt-piano.flac", include_bytes!("../../../assets/samples/pt-piano.flac")),
-    ("zh-mountains.flac", include_bytes!("../../../assets/samples/zh-mountains.flac")),
-];
 
 /// Lengths that are measured, in seconds.
 const LENGTHS: [usize; 3] = [5, 11, 30];
@@ -151,11 +140,8 @@ fn audio(args: &BenchArgs) -> anyhow::Result<Vec<f32>> {
         return Ok(samples);
     }
     let mut samples = Vec::new();
-    for (name, bytes) in CLIPS {
-        let reader = AudioReader::from_stream(Box::new(bytes), name)?;
-        for block in reader {
-            samples.extend(block.with_context(|| format!("built-in clip {name}"))?);
-        }
+    for clip in samples::all() {
+        samples.extend(clip.audio().with_context(|| format!("built-in clip {}", clip.file))?);
     }
     Ok(samples)
 }

@@ -67,18 +67,7 @@ fn quantization(name: &str) -> Result<Quantization, String> {
 impl EngineArgs {
     /// Sets the threads of all pools. To be called before anything is computed.
     pub fn set_threads(&self) -> usize {
-        let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let count = self.threads.map_or(all, usize::from);
-        // The threads of quantized products spin while they wait for each other: where one of
-        // them has to share its core with other programs, all of them burn time (seen: 25 times
-        // slower). So they leave a core free, and more than four gain nothing on small matrices.
-        let spinning = count.saturating_sub(1).clamp(1, 4);
-        // SAFETY: commands call this first; no other thread of this process is running yet.
-        unsafe {
-            std::env::set_var("RAYON_NUM_THREADS", count.to_string());
-            std::env::set_var("CANDLE_NUM_THREADS", spinning.to_string());
-        }
-        count
+        engines::set_threads(self.threads)
     }
 
     /// Where to load the engine from and how.

@@ -85,7 +85,9 @@ pub fn run(args: &ListenArgs) -> anyhow::Result<()> {
     let flag = interrupted.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("signals")?;
     let session = Session::start(setup, tell).context("threads")?;
-    let until = args.seconds.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
+    let until = args
+        .seconds
+        .map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
     let mut out = Printer { json: args.json, quiet: args.quiet, ..Printer::default() };
     let mut deadline = None;
     loop {
@@ -152,7 +154,9 @@ impl Printer {
             Event::Listening { sources, engine } if !self.quiet => {
                 eprintln!("listening to {} ({engine})", sources.join(", "));
             }
-            Event::SourceLost { source, reason } => eprintln!("warning: {source}: {reason}; waiting for it"),
+            Event::SourceLost { source, reason } => {
+                eprintln!("warning: {source}: {reason}; waiting for it")
+            }
             Event::SourceBack { source } => eprintln!("{source} is back"),
             Event::Warning { message } => eprintln!("warning: {message}"),
             Event::Finished { seconds, lost } if !self.quiet && *lost > 0.0 => {

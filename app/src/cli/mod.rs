@@ -17,8 +17,9 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(name = "partita", version, propagate_version = true)]
 struct Cli {
+    /// What to do; without any, the window is opened
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
     /// Say more of what is done (twice: still more)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
@@ -34,6 +35,8 @@ enum Command {
     Dictate(dictate::DictateArgs),
     /// Measure speed and memory on this machine
     Bench(bench::BenchArgs),
+    /// Captions above all other windows, of what is being said now
+    Overlay,
     /// List, fetch, check and remove models
     Models(models::ModelsArgs),
 }
@@ -54,11 +57,13 @@ pub fn main() -> ExitCode {
         .with_target(false)
         .init();
     let result = match cli.command {
-        Command::Transcribe(args) => transcribe::run(&args),
-        Command::Listen(args) => listen::run(&args),
-        Command::Dictate(args) => dictate::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Models(args) => models::run_with(args, Some(&WhisperImport::default())),
+        None => crate::gui::run(),
+        Some(Command::Overlay) => crate::gui::run_overlay(),
+        Some(Command::Transcribe(args)) => transcribe::run(&args),
+        Some(Command::Listen(args)) => listen::run(&args),
+        Some(Command::Dictate(args)) => dictate::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Models(args)) => models::run_with(args, Some(&WhisperImport::default())),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

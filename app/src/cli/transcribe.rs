@@ -3,14 +3,15 @@
 use super::engine_args::EngineArgs;
 use crate::machine;
 use crate::output::{Document, Format, render, value};
+use crate::recording::{self, Step};
+use crate::whole;
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use partita_audio::vad::{Segmenter, VadOptions};
-use partita_audio::{AudioReader, SAMPLE_RATE};
+use partita_audio::AudioReader;
 use partita_model::engine::Engine;
-use partita_model::longform::{Cutting, LongForm};
 use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -150,39 +151,21 @@ fn transcribe(
     args: &TranscribeArgs,
     engine: &mut dyn Engine,
 ) -> anyhow::Result<Document> {
-    let mut reader = match file {
+    let reader = match file {
         "-" => AudioReader::from_stream(Box::new(std::io::stdin()), "standard input")?,
         _ => AudioReader::open(Path::new(file))?,
     };
-    let cutting = match args.no_vad {
-        true => Cutting::Length,
-        false => {
-            let detector = crate::engines::voice_activity();
-            Cutting::Voice(Box::new(Segmenter::new(detector, VadOptions::default())))
-        }
-    };
     let bar = progress(&reader, args, file);
-    let request = args.engine.request();
-    let target = request.translate.clone();
-    let mut document = Document { file: file.to_owned(), target, ..Document::default() };
-    let mut long_form = LongForm::new(engine, request, cutting);
-    let mut samples = 0;
-    while let Some(block) = reader.next_block()? {
-        samples += block.len() as u64;
-        document.utterances.extend(long_form.push(&block).with_context(|| file.to_owned())?);
-        bar.set_position(samples / u64::from(SAMPLE_RATE));
-    }
-    document.utterances.extend(long_form.finish().with_context(|| file.to_owned())?);
-    document.seconds = samples as f64 / f64::from(SAMPLE_RATE);
+    let mut watch = |step: Step| {
+        bar.set_position(step.seconds as u64);
+        ControlFlow::Continue(())
+    };
+    let (request, cutting) = (args.engine.request(), recording::cutting(!args.no_vad));
+    let done = recording::transcribe(file, reader, engine, request, cutting, &mut watch)?;
     bar.finish_and_clear();
-    if reader.truncated() {
-        eprintln!("warning: {file}: cut off; the audio before that was read");
-    }
-    if reader.repaired_samples() > 0 {
-        let count = reader.repaired_samples();
-        eprintln!("warning: {file}: {count} samples that are no numbers were read as silence");
-    }
-    Ok(document)
+    let done = done.with_context(|| format!("{file}: left"))?;
+    done.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(done.document)
 }
 
 /// A bar for long recordings on a terminal.
@@ -232,7 +215,9 @@ fn present(
         let mut path = folder.join(name).into_os_string();
         path.push(".");
         path.push(args.format.extension());
-        write_whole(folder, Path::new(&path), &rendered)?;
+        let path = Path::new(&path);
+        whole::write(path, rendered.as_bytes())
+            .with_context(|| format!("{}: not written", path.display()))?;
     } else {
         if several && args.format == Format::Txt && !args.quiet {
             let language = document.language().unwrap_or("no speech");
@@ -250,15 +235,4 @@ fn present(
     }
     out.flush()?;
     Ok(())
-}
-
-/// Writes a file that appears whole or not at all.
-fn write_whole(folder: &Path, path: &Path, content: &str) -> anyhow::Result<()> {
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(content.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map(drop).map_err(|error| error.error)
-    };
-    write().with_context(|| format!("{}: not written", path.display()))
 }

@@ -78,9 +78,9 @@ impl Captions {
             Event::Translation { utterance, lang, text, .. } => self
                 .change(*utterance, |line| line.translation = Some((lang.clone(), text.clone()))),
             Event::Dropped { utterance } => {
-                let before = self.lines.len();
-                self.lines.retain(|line| line.utterance != *utterance);
-                self.lines.len() != before
+                // The newest of that number: lines of a session before may be shown too.
+                let place = self.lines.iter().rposition(|line| line.utterance == *utterance);
+                place.map(|place| self.lines.remove(place)).is_some()
             }
             _ => false,
         }

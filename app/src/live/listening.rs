@@ -103,7 +103,8 @@ fn run(
         if thrown > 0 {
             *lost += thrown;
             let seconds = seconds(thrown);
-            let message = format!("this machine is too slow: {seconds:.0} s of speech were skipped");
+            let message =
+                format!("this machine is too slow: {seconds:.0} s of speech were skipped");
             control.tell(Event::Warning { message });
         }
         *position = ear.position();

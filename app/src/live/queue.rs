@@ -72,7 +72,12 @@ impl Queue {
 
     /// Takes what the ear has found up to sample `position`; returns how many samples had to be
     /// thrown away for want of room.
-    pub fn update(&self, position: u64, ended: Vec<Ended>, speaking: Option<(Speaking, &[f32])>) -> u64 {
+    pub fn update(
+        &self,
+        position: u64,
+        ended: Vec<Ended>,
+        speaking: Option<(Speaking, &[f32])>,
+    ) -> u64 {
         let now = Instant::now();
         let mut state = self.lock();
         state.clock = Some((position, now));
@@ -100,14 +105,16 @@ impl Queue {
         match (open, speaking) {
             (Some(open), Some((speaking, samples))) if open.start == speaking.start => {
                 open.silence = speaking.silence;
-                open.samples.extend_from_slice(samples.get(open.samples.len()..).unwrap_or_default());
+                open.samples
+                    .extend_from_slice(samples.get(open.samples.len()..).unwrap_or_default());
             }
             (open, speaking) => {
                 if let Some(open) = open {
                     open.samples.clear();
                     open.ended = Some(now);
                 }
-                if let Some((speaking, samples)) = speaking.filter(|(speaking, _)| speaking.counts) {
+                if let Some((speaking, samples)) = speaking.filter(|(speaking, _)| speaking.counts)
+                {
                     let Speaking { start, onset, silence, .. } = speaking;
                     let (number, samples) = (state.next_number(), samples.to_vec());
                     state.waiting.push_back(Utterance {
@@ -170,7 +177,8 @@ impl Queue {
     pub fn backlog(&self) -> f64 {
         let state = self.lock();
         let ended = state.waiting.iter().filter(|utterance| utterance.ended.is_some());
-        ended.map(|utterance| utterance.samples.len()).sum::<usize>() as f64 / f64::from(SAMPLE_RATE)
+        ended.map(|utterance| utterance.samples.len()).sum::<usize>() as f64
+            / f64::from(SAMPLE_RATE)
     }
 
     /// When a sample of the session arrived, by the last ones that did.

@@ -177,7 +177,13 @@ impl Current {
     }
 
     /// Shows what was heard so far, or all of it.
-    fn show(&mut self, control: &Control, scribe: &Scribe, utterance: &Utterance, said: Option<&Said>) {
+    fn show(
+        &mut self,
+        control: &Control,
+        scribe: &Scribe,
+        utterance: &Utterance,
+        said: Option<&Said>,
+    ) {
         let shown = scribe.shown().clone();
         let (lang, tail) = match said {
             Some(said) => {

@@ -33,12 +33,25 @@ impl SpeechEngine {
     }
 
     /// Writes an answer, whose transcript begins with what must stay.
-    fn answer(&self, task: Task, languages: &[Lang], beam: usize, draft: Draft) -> Result<Answer, ModelError> {
+    fn answer(
+        &self,
+        task: Task,
+        languages: &[Lang],
+        beam: usize,
+        draft: Draft,
+    ) -> Result<Answer, ModelError> {
         let Heard { begun, seconds } = self.heard()?;
         // The draft's language must stay with its words.
         let forced = draft.forced;
         let silence = forced == 0;
-        let wish = Wish { languages, silence, beam, draft: draft.tokens, forced, ..Wish::new(task, *seconds) };
+        let wish = Wish {
+            languages,
+            silence,
+            beam,
+            draft: draft.tokens,
+            forced,
+            ..Wish::new(task, *seconds)
+        };
         self.model().write(begun, &wish)
     }
 }
@@ -60,7 +73,8 @@ impl LiveEngine for SpeechEngine {
         };
         let answer = self.answer(Task::Transcribe, &languages, request.beam, draft)?;
         let hypothesis = &answer.hypothesis;
-        let doubtful = hypothesis.looped || !hypothesis.ended || hypothesis.average() < LEAST_AVERAGE;
+        let doubtful =
+            hypothesis.looped || !hypothesis.ended || hypothesis.average() < LEAST_AVERAGE;
         let given = request.language.is_some();
         Ok(Written {
             language: answer.language.map_or_else(String::new, |lang| lang.code().to_owned()),
@@ -77,7 +91,8 @@ impl LiveEngine for SpeechEngine {
         }
         let targets = &self.capabilities().translation_targets;
         let known = targets.iter().any(|code| code == target);
-        let refused = || ModelError::Unsupported(format!("not trained to translate into `{target}`"));
+        let refused =
+            || ModelError::Unsupported(format!("not trained to translate into `{target}`"));
         let target: Lang = if known { target.parse()? } else { return Err(refused()) };
         let languages = self.known(std::slice::from_ref(&written.language))?;
         // One pass, two texts: the transcript stays as it was written, and the model goes on.

@@ -124,7 +124,11 @@ impl Whisper {
         self.encode_as(samples, self.padding)
     }
 
-    pub(super) fn encode_as(&self, samples: &[f32], padding: Padding) -> Result<Tensor, ModelError> {
+    pub(super) fn encode_as(
+        &self,
+        samples: &[f32],
+        padding: Padding,
+    ) -> Result<Tensor, ModelError> {
         let longest = 2 * self.config.audio_positions;
         let natural = samples.len().div_ceil(partita_audio::mel::HOP);
         if natural > longest {
@@ -145,7 +149,10 @@ impl Whisper {
     }
 
     /// Probabilities of the languages, likeliest first, and of silence.
-    pub(super) fn listen(&self, heard: &DecoderState) -> Result<(Vec<(String, f32)>, f32), ModelError> {
+    pub(super) fn listen(
+        &self,
+        heard: &DecoderState,
+    ) -> Result<(Vec<(String, f32)>, f32), ModelError> {
         let mut state = heard.fork()?;
         let hidden = self.decoder.forward(&[self.tokens.start], 1, &mut state)?;
         let logits = self.decoder.logits(&hidden, 0)?.pop().unwrap_or_default();

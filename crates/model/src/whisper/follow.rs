@@ -60,7 +60,9 @@ pub(super) fn choose(languages: &[(String, f32)], among: &[String]) -> (String, 
     let may = |code: &str| among.is_empty() || among.iter().any(|other| other == code);
     let total: f32 = languages.iter().filter(|(code, _)| may(code)).map(|(_, p)| p).sum();
     let best = languages.iter().find(|(code, _)| may(code));
-    best.map_or(("en".to_owned(), 0.0), |(code, p)| (code.clone(), p / total.max(f32::MIN_POSITIVE)))
+    best.map_or(("en".to_owned(), 0.0), |(code, p)| {
+        (code.clone(), p / total.max(f32::MIN_POSITIVE))
+    })
 }
 
 impl LiveEngine for Whisper {
@@ -75,7 +77,9 @@ impl LiveEngine for Whisper {
             None => choose(&self.heard()?.languages, &request.among),
         };
         let (language, language_probability) = match choice {
-            (_, probability) if request.fallback && probability < SURE && !self.heard()?.closely => {
+            (_, probability)
+                if request.fallback && probability < SURE && !self.heard()?.closely =>
+            {
                 let heard = self.take_in(&self.heard()?.samples, Padding::Full)?;
                 let no_speech = heard.no_speech.max(self.heard()?.no_speech);
                 let chosen = choose(&heard.languages, &request.among);

@@ -1,0 +1,67 @@
+//! Measuring what this machine can do, in the forms that a model can have.
+
+use crate::gui::worker::{Wake, Worker};
+use crate::measure::{FORMS, Measured, chosen, measure};
+use crate::settings;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// To measure the engine of these settings, unless the flag is set.
+#[derive(Debug)]
+pub struct Ask(pub settings::Engine, pub Arc<AtomicBool>);
+
+/// What the thread says.
+#[derive(Debug)]
+pub enum Say {
+    /// What is measured, and which part of all is done.
+    At(String, f32),
+    /// What was measured so far, and whether that is all.
+    Rows(Measured, bool),
+    /// Measuring came to an end.
+    Failed(String),
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// Starts the thread; `root` is the folder of the store.
+///
+/// # Errors
+/// When the system has no thread left.
+pub fn start(root: PathBuf, wake: Wake) -> std::io::Result<Worker<Ask, Say>> {
+    Worker::start("measure", wake, move |Ask(engine, cancelled), out| {
+        let run = || -> anyhow::Result<bool> {
+            let mut measured = Measured::load(&root);
+            for (number, form) in FORMS.into_iter().enumerate() {
+                let mut engine = engine.clone();
+                engine.quantization = form.name().to_owned();
+                let options = chosen(&engine, &measured)?;
+                let part = |part: f32| (number as f32 + part) / FORMS.len() as f32;
+                let title = format!("{} {}", options.model, form.name());
+                out.say(Say::At(title.clone(), part(0.0)));
+                let row = measure(&options, &mut |done| {
+                    out.say(Say::At(title.clone(), part(done)));
+                    match cancelled.load(Ordering::Relaxed) {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
+                    }
+                })?;
+                let Some(row) = row else { return Ok(false) };
+                measured.add(row);
+                measured.save(&root)?;
+                out.say(Say::Rows(measured.clone(), number + 1 == FORMS.len()));
+            }
+            Ok(true)
+        };
+        match run() {
+            Ok(true) => {}
+            Ok(false) => {
+                out.say(Say::Cancelled);
+            }
+            Err(error) => {
+                out.say(Say::Failed(format!("{error:#}")));
+            }
+        }
+    })
+}

@@ -1,0 +1,6 @@
+//! What takes time, each on a thread of its own.
+
+pub mod files;
+pub mod history;
+pub mod measure;
+pub mod models;

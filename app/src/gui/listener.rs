@@ -1,0 +1,289 @@
+//! The session that the window shows: its state, its text, its numbers.
+
+use super::backend::{Listen, Live};
+use super::scribe::Scribe;
+use super::worker::Wake;
+use crate::live::{Captions, Event, Status, Timing};
+use crate::settings::Settings;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Lines that are kept for the page; older ones are in the history.
+const LINES: usize = 2000;
+/// Events that are taken in one frame, at most.
+const EVENTS: usize = 2000;
+
+/// Where a session is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// None runs.
+    Idle,
+    /// Models are being loaded.
+    Starting,
+    /// Audio is heard.
+    Listening,
+    /// It writes down what was said last.
+    Stopping,
+    /// It ended because of this.
+    Failed(String),
+}
+
+/// What the user should know, and whether it is bad.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// One line.
+    pub text: String,
+    /// Whether something failed.
+    pub bad: bool,
+}
+
+/// The session that the window shows, if there is one.
+pub struct Listener {
+    listen: Listen,
+    wake: Wake,
+    live: Option<Box<dyn Live>>,
+    /// What it was begun with.
+    begun_with: Option<Settings>,
+    /// Whether to begin again with other settings once it has stopped.
+    again: bool,
+    history: PathBuf,
+    scribe: Option<Scribe>,
+    /// What was last said about the history.
+    trouble: Option<String>,
+    /// Whether the history has changed.
+    pub written: bool,
+    /// Where it is.
+    pub phase: Phase,
+    /// Whether it pauses.
+    pub paused: bool,
+    /// What was said.
+    pub captions: Captions,
+    /// Names of the sources, once it listens.
+    pub sources: Vec<String>,
+    /// Sources that are away.
+    pub away: Vec<String>,
+    /// The engine, once it listens.
+    pub engine: String,
+    /// How it is doing.
+    pub status: Option<Status>,
+    /// What the last utterance took.
+    pub timing: Option<Timing>,
+    /// Seconds from the end of speech to the last translation.
+    pub to_translation: Option<f64>,
+    notices: Vec<Notice>,
+}
+
+impl Listener {
+    /// None runs yet.
+    pub fn new(listen: Listen, history: PathBuf, wake: Wake) -> Self {
+        Self {
+            listen,
+            wake,
+            live: None,
+            begun_with: None,
+            again: false,
+            history,
+            scribe: None,
+            trouble: None,
+            written: false,
+            phase: Phase::Idle,
+            paused: false,
+            captions: Captions::new(LINES),
+            sources: Vec::new(),
+            away: Vec::new(),
+            engine: String::new(),
+            status: None,
+            timing: None,
+            to_translation: None,
+            notices: Vec::new(),
+        }
+    }
+
+    /// Whether a session runs, or is about to.
+    pub fn runs(&self) -> bool {
+        matches!(self.phase, Phase::Starting | Phase::Listening | Phase::Stopping)
+    }
+
+    /// Begins. Text of the session before stays until it is cleared.
+    pub fn start(&mut self, settings: &Settings) {
+        if self.runs() {
+            return;
+        }
+        (self.paused, self.status, self.timing) = (false, None, None);
+        self.to_translation = None;
+        self.away.clear();
+        match (self.listen)(settings, self.wake.clone()) {
+            Ok(live) => {
+                self.scribe = match settings.storage.history {
+                    true => Scribe::start(self.history.clone(), live.recording()).ok(),
+                    false => None,
+                };
+                self.live = Some(live);
+                self.begun_with = Some(settings.clone());
+                self.phase = Phase::Starting;
+            }
+            Err(error) => self.fail(format!("{error:#}")),
+        }
+    }
+
+    /// Ends, unless it has ended.
+    pub fn stop(&mut self) {
+        if let Some(live) = &self.live {
+            live.stop();
+            self.phase = Phase::Stopping;
+        }
+    }
+
+    /// Begins or ends.
+    pub fn toggle(&mut self, settings: &Settings) {
+        match self.phase {
+            Phase::Starting | Phase::Listening => self.stop(),
+            Phase::Stopping => {}
+            Phase::Idle | Phase::Failed(_) => self.start(settings),
+        }
+    }
+
+    /// Pauses or goes on.
+    pub fn pause(&mut self, paused: bool) {
+        if let Some(live) = &self.live {
+            live.pause(paused);
+            self.paused = paused;
+        }
+    }
+
+    /// Takes new settings over: at once where a session can, else by beginning anew.
+    pub fn change(&mut self, settings: &Settings) {
+        let (Some(live), Some(before)) = (&self.live, &self.begun_with) else { return };
+        let same = before.audio == settings.audio
+            && before.engine == settings.engine
+            && before.storage == settings.storage;
+        if before.live() != settings.live() {
+            live.change(settings.live());
+        }
+        self.begun_with = Some(settings.clone());
+        if !same && !self.again && matches!(self.phase, Phase::Starting | Phase::Listening) {
+            self.again = true;
+            self.stop();
+        }
+    }
+
+    /// How loud it is, while it listens.
+    pub fn level(&self) -> Option<f32> {
+        let live = self.live.as_ref()?;
+        (self.phase == Phase::Listening && !self.paused).then(|| live.level())
+    }
+
+    /// Takes what the session has said. To be called once a frame.
+    pub fn hear(&mut self) {
+        let Some(live) = &self.live else { return };
+        let events = live.events();
+        let mut heard: Vec<Event> = events.try_iter().take(EVENTS).collect();
+        // A session that is gone without a word: its thread died.
+        let gone = heard.is_empty() && events.is_empty() && disconnected(events, &mut heard);
+        heard.iter().for_each(|event| self.take(event));
+        if gone && self.runs() {
+            self.fail("the session ended by itself".to_owned());
+        }
+    }
+
+    fn take(&mut self, event: &Event) {
+        self.captions.take(event);
+        if let Some(scribe) = &mut self.scribe {
+            scribe.take(event);
+            let trouble = scribe.failure();
+            if trouble != self.trouble {
+                self.trouble.clone_from(&trouble);
+                if let Some(trouble) = trouble {
+                    self.notice(format!("What is said is not being kept: {trouble}"), true);
+                }
+            }
+        }
+        match event {
+            Event::Listening { sources, engine } => {
+                self.sources.clone_from(sources);
+                self.engine.clone_from(engine);
+                if self.phase == Phase::Starting {
+                    self.phase = Phase::Listening;
+                }
+            }
+            Event::Final { timing, .. } => self.timing = Some(*timing),
+            Event::Translation { to_translation, .. } => {
+                self.to_translation = Some(*to_translation);
+            }
+            Event::Status(status) => self.status = Some(*status),
+            Event::SourceLost { source, reason } => {
+                self.away.push(source.clone());
+                self.notice(format!("{source} is gone ({reason}). Waiting for it."), true);
+            }
+            Event::SourceBack { source } => {
+                // Another may have taken its place.
+                self.away.clear();
+                self.notice(format!("{source} is heard again."), false);
+            }
+            Event::Warning { message } => self.notice(message.clone(), true),
+            Event::Failed { message } => self.fail(message.clone()),
+            Event::Finished { .. } => {
+                self.end(Phase::Idle);
+                if std::mem::take(&mut self.again)
+                    && let Some(settings) = self.begun_with.take()
+                {
+                    self.start(&settings);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the session and waits for its last words, but not longer than `most`: the program is
+    /// about to go.
+    pub fn quit(&mut self, most: Duration) {
+        let begun = Instant::now();
+        self.again = false;
+        self.stop();
+        while self.live.is_some() && begun.elapsed() < most {
+            self.hear();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if let Some(failure) = self.scribe.take().and_then(Scribe::finish) {
+            tracing::warn!("{failure}");
+        }
+    }
+
+    fn end(&mut self, phase: Phase) {
+        self.live = None;
+        if let Some(scribe) = self.scribe.take() {
+            scribe.finish_elsewhere();
+            self.written = true;
+        }
+        self.paused = false;
+        self.phase = phase;
+    }
+
+    fn fail(&mut self, message: String) {
+        self.again = false;
+        self.end(Phase::Failed(message));
+    }
+
+    fn notice(&mut self, text: String, bad: bool) {
+        const MOST: usize = 20;
+        if self.notices.len() < MOST {
+            self.notices.push(Notice { text, bad });
+        }
+    }
+
+    /// What the user should know that was not asked for yet.
+    pub fn notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+}
+
+/// Whether nobody will ever say anything more; an event that came just now is put into `heard`.
+fn disconnected(events: &crossbeam_channel::Receiver<Event>, heard: &mut Vec<Event>) -> bool {
+    match events.try_recv() {
+        Ok(event) => {
+            heard.push(event);
+            false
+        }
+        Err(error) => error.is_disconnected(),
+    }
+}

@@ -1,0 +1,160 @@
+//! The windows: live text, recordings, history, models, settings; and captions above all others.
+//!
+//! ```text
+//! Window ── pages ── Listener ── backend::Live   (a session, elsewhere)
+//!    │         └──── jobs, each a Worker: a named thread behind bounded channels
+//!    └── overlay
+//! ```
+//!
+//! A window waits for nothing: what takes time is asked of a [`worker::Worker`] or a
+//! [`backend::Live`], which wakes the window when there is something to draw. Pages know no threads.
+
+mod alone;
+pub mod backend;
+pub mod export;
+pub mod fonts;
+mod frame;
+pub mod icons;
+pub mod jobs;
+mod keys;
+pub mod languages;
+pub mod listener;
+pub mod overlay;
+pub mod pages;
+mod program;
+mod scribe;
+mod status;
+pub mod text;
+pub mod theme;
+mod unfocused;
+pub mod widgets;
+mod window;
+pub mod worker;
+
+pub use program::backend;
+pub use window::Window;
+
+use self::backend::Backend;
+use crate::desktop::{self, Instance, Message};
+use anyhow::{Context as _, anyhow};
+use eframe::egui::{IconData, ViewportBuilder, ViewportCommand};
+use eframe::{NativeOptions, Renderer};
+use std::sync::Arc;
+use std::thread;
+
+/// Opens the window and runs until it is closed. A second start raises the first.
+///
+/// # Errors
+/// When there is no display, or no folder for settings and models.
+pub fn run() -> anyhow::Result<()> {
+    let backend = backend()?;
+    let folder = desktop::runtime_folder()?;
+    let instance = match desktop::claim(&folder)? {
+        Some(instance) => instance,
+        None => {
+            desktop::tell(&folder, Message::Show)?;
+            return Ok(());
+        }
+    };
+    open(backend, Some(instance))
+}
+
+/// Opens the window over a backend; with an `instance`, further starts come to it.
+///
+/// # Errors
+/// When there is no display.
+pub fn open(backend: Backend, instance: Option<Instance>) -> anyhow::Result<()> {
+    let fonts = scan_fonts()?;
+    let viewport = ViewportBuilder::default()
+        .with_title("Partita")
+        .with_app_id("partita")
+        .with_icon(icon())
+        // The painter's surface is picked for this window, and the overlay needs it to be
+        // transparent; the window itself is filled by its panels.
+        .with_transparent(true)
+        .with_inner_size([1080.0, 720.0])
+        .with_min_inner_size([760.0, 480.0]);
+    start(viewport, move |creation| {
+        if let Some(instance) = instance {
+            follow(instance, creation.egui_ctx.clone());
+        }
+        let fonts = fonts.join().map_err(|_| anyhow!("fonts could not be looked for"))?;
+        let window = Window::new(&creation.egui_ctx, backend, fonts)?;
+        Ok(Box::new(window) as Box<dyn eframe::App>)
+    })
+}
+
+/// Opens the caption overlay alone, listens at once, and runs until it is closed.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_overlay() -> anyhow::Result<()> {
+    let backend = backend()?;
+    let fonts = scan_fonts()?;
+    let viewport = overlay::builder(&backend.settings.get().overlay, None);
+    unfocused::keep(overlay::TITLE);
+    start(viewport, move |creation| {
+        let fonts = fonts.join().map_err(|_| anyhow!("fonts could not be looked for"))?;
+        Ok(Box::new(alone::Alone::new(&creation.egui_ctx, backend, fonts)))
+    })
+}
+
+fn start<'a>(
+    viewport: ViewportBuilder,
+    create: impl FnOnce(&eframe::CreationContext<'_>) -> anyhow::Result<Box<dyn eframe::App + 'a>> + 'a,
+) -> anyhow::Result<()> {
+    let options = NativeOptions {
+        centered: viewport.position.is_none(),
+        viewport,
+        renderer: Renderer::Glow,
+        // Fonts are found by ourselves.
+        system_font_fallback: false,
+        ..NativeOptions::default()
+    };
+    let create = move |creation: &eframe::CreationContext<'_>| Ok(create(creation)?);
+    eframe::run_native("partita", options, Box::new(create))
+        .map_err(|error| anyhow!("{error}"))
+        .context("the window could not be opened")
+}
+
+fn scan_fonts() -> anyhow::Result<thread::JoinHandle<fonts::SystemFonts>> {
+    Ok(thread::Builder::new().name("fonts".to_owned()).spawn(fonts::SystemFonts::scan)?)
+}
+
+/// Comes to the front when the program is started again.
+fn follow(instance: Instance, ctx: eframe::egui::Context) {
+    let follow = move || {
+        for message in instance.messages() {
+            if message == Message::Show {
+                ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
+                ctx.send_viewport_cmd(ViewportCommand::Focus);
+                ctx.request_repaint();
+            }
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("instance".to_owned()).spawn(follow) {
+        tracing::warn!(%error, "a second start cannot raise this window");
+    }
+}
+
+/// The program's sign, as the window bears it.
+fn icon() -> Arc<IconData> {
+    const SIDE: u32 = 64;
+    let bars = [(17.0, 10.0), (27.0, 20.0), (37.0, 14.0), (47.0, 7.0)];
+    let mut rgba = Vec::new();
+    for y in 0..SIDE {
+        for x in 0..SIDE {
+            let (x, y) = (x as f32 + 0.5 - 32.0, y as f32 + 0.5 - 32.0);
+            let corner = ((x.abs() - 14.0).max(0.0)).hypot((y.abs() - 14.0).max(0.0));
+            let ground = (16.5 - corner).clamp(0.0, 1.0);
+            let bar = bars.iter().map(|(at, half): &(f32, f32)| {
+                let far = (x + 32.0 - at).hypot((y.abs() - half).max(0.0));
+                (3.4 - far).clamp(0.0, 1.0)
+            });
+            let bar = bar.fold(0.0, f32::max);
+            let mix = |low: f32| (low + (255.0 - low) * bar).round() as u8;
+            rgba.extend([mix(15.0), mix(118.0), mix(110.0), (ground * 255.0).round() as u8]);
+        }
+    }
+    Arc::new(IconData { rgba, width: SIDE, height: SIDE })
+}

@@ -1,0 +1,51 @@
+//! What recognises speech.
+
+use crate::gui::widgets::{choice, pick, row, section, slider, weak};
+use crate::settings::{Settings, limits};
+use eframe::egui::{Slider, TextEdit, Ui};
+use partita_model::whisper::Quantization;
+
+const ENGINES: [(&str, &str); 3] =
+    [("auto", "Automatic"), ("whisper", "Whisper"), ("speech-llm", "Speech LLM")];
+
+pub fn show(ui: &mut Ui, settings: &mut Settings) {
+    section(ui, "Engine", |ui| {
+        let engine = &mut settings.engine;
+        row(ui, "Engine", "Automatic takes the best that is installed.", |ui| {
+            let mut name = ENGINES
+                .iter()
+                .find(|(name, _)| *name == engine.name)
+                .map_or("auto", |(name, _)| *name);
+            if choice(ui, &mut name, &ENGINES, "Engine") {
+                engine.name = name.to_owned();
+            }
+        });
+        row(ui, "Model", "A name of the page Models, or the folder of a trained model.", |ui| {
+            ui.add(TextEdit::singleline(&mut engine.model).hint_text("the engine's own"))
+        });
+        row(
+            ui,
+            "Form of the weights",
+            "Automatic takes what was measured to be best here.",
+            |ui| {
+                let forms =
+                    Quantization::ALL.map(|form| (form.name().to_owned(), form.name().to_owned()));
+                let automatic = (String::new(), "Automatic".to_owned());
+                let options: Vec<_> = std::iter::once(automatic).chain(forms).collect();
+                let mut form = engine.quantization.to_uppercase();
+                if pick(ui, "Form of the weights", &mut form, &options) {
+                    engine.quantization = form;
+                }
+            },
+        );
+        row(ui, "Device", "cpu, cuda:0 or metal", |ui| {
+            ui.add(TextEdit::singleline(&mut engine.device).hint_text("cpu").desired_width(120.0))
+        });
+        let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let most = u16::try_from(all).unwrap_or(limits::MOST_THREADS).min(limits::MOST_THREADS);
+        row(ui, "Threads", "0 for all cores; counts from the next start of the program.", |ui| {
+            slider(ui, Slider::new(&mut engine.threads, 0..=most))
+        });
+        weak(ui, "A change of the engine begins a running session anew.");
+    });
+}

@@ -1,0 +1,235 @@
+//! How fast and how well engines do on this machine, on the clips that the program carries.
+//!
+//! Kept in `$PARTITA_HOME/measured.json`, so that the best form of a model is chosen by what was
+//! measured here and not by a table.
+
+use crate::engines::{self, EngineChoice, Options};
+use crate::{machine, samples, whole};
+use partita_model::engine::Request;
+use partita_model::whisper::{Padding, Quantization};
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Forms that are worth measuring: the larger ones are slower everywhere.
+pub const FORMS: [Quantization; 3] = [Quantization::Q8_0, Quantization::Q6K, Quantization::Q4K];
+/// What may be lost of the best accuracy for the sake of speed.
+const WORTH: f64 = 0.01;
+/// A larger file is not ours.
+const LARGEST: u64 = 1 << 20;
+
+/// What was measured on one machine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The processor it was measured on.
+    pub processor: String,
+    /// A row for each form of each engine.
+    pub rows: Vec<Row>,
+}
+
+/// One engine in one form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The engine.
+    pub engine: String,
+    /// The model.
+    pub model: String,
+    /// The type its weights are stored in.
+    pub quantization: String,
+    /// Seconds until it could begin.
+    pub load_seconds: f64,
+    /// Seconds of computing a second of audio.
+    pub real_time_factor: f64,
+    /// Share of characters that were right, 0 to 1; letters and digits alone count.
+    pub accuracy: f64,
+}
+
+impl Measured {
+    /// What was measured before on this machine; nothing if it never was, or on another.
+    pub fn load(root: &Path) -> Self {
+        let read = || -> Option<Self> {
+            let path = file(root);
+            let known = std::fs::metadata(&path).ok().filter(|about| about.len() <= LARGEST);
+            known.and_then(|_| serde_json::from_slice(&std::fs::read(&path).ok()?).ok())
+        };
+        let here = machine::processor().0;
+        match read() {
+            Some(measured) if measured.processor == here => measured,
+            _ => Self { processor: here, rows: Vec::new() },
+        }
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn save(&self, root: &Path) -> std::io::Result<()> {
+        let text = serde_json::to_vec_pretty(self)?;
+        whole::write(&file(root), &text)
+    }
+
+    /// Adds a row, or puts it in the place of an older one.
+    pub fn add(&mut self, row: Row) {
+        let key = |row: &Row| (row.engine.clone(), row.model.clone(), row.quantization.clone());
+        let new = key(&row);
+        self.rows.retain(|old| key(old) != new);
+        self.rows.push(row);
+    }
+
+    /// The fastest form of a model among those that are about as good as its best.
+    pub fn best(&self, model: &str) -> Option<&Row> {
+        let rows = || self.rows.iter().filter(|row| row.model == model);
+        let most = rows().map(|row| row.accuracy).fold(0.0, f64::max);
+        let good = rows().filter(|row| row.accuracy >= most - WORTH);
+        good.min_by(|a, b| a.real_time_factor.total_cmp(&b.real_time_factor))
+    }
+}
+
+fn file(root: &Path) -> PathBuf {
+    root.join("measured.json")
+}
+
+/// Measures an engine in one form: all clips, greedy, one after the other, after one to warm up.
+/// `watch` is told the part that is done; where it breaks, `None` comes back.
+///
+/// # Errors
+/// When the engine cannot be opened or used.
+pub fn measure(
+    options: &Options,
+    watch: &mut dyn FnMut(f32) -> ControlFlow<()>,
+) -> anyhow::Result<Option<Row>> {
+    let started = Instant::now();
+    let mut engine = engines::open(options)?;
+    let load_seconds = started.elapsed().as_secs_f64();
+    let known = engine.capabilities().languages.clone();
+    let clips: Vec<_> = samples::all().into_iter().filter(|s| known.contains(&s.lang)).collect();
+    if let Some(first) = clips.first() {
+        engine.transcribe(&first.audio()?, &request(&first.lang))?;
+    }
+    let (mut audio, mut elapsed, mut right) = (0.0, 0.0, 0.0);
+    for (number, clip) in clips.iter().enumerate() {
+        if watch((number + 1) as f32 / (clips.len() + 1) as f32).is_break() {
+            return Ok(None);
+        }
+        let samples = clip.audio()?;
+        let begun = Instant::now();
+        let heard = engine.transcribe(&samples, &request(&clip.lang))?;
+        elapsed += begun.elapsed().as_secs_f64();
+        audio += samples.len() as f64 / f64::from(partita_audio::SAMPLE_RATE);
+        let said: Vec<_> = heard.text.segments.iter().map(|s| s.text.as_str()).collect();
+        right += likeness(&clip.text, &said.join(" "));
+    }
+    let count = clips.len().max(1) as f64;
+    Ok(Some(Row {
+        engine: engine.capabilities().engine.to_owned(),
+        model: options.model.clone(),
+        quantization: options.quantization.name().to_owned(),
+        load_seconds,
+        real_time_factor: if audio > 0.0 { elapsed / audio } else { 0.0 },
+        accuracy: right / count,
+    }))
+}
+
+fn request(lang: &str) -> Request {
+    let language = Some(lang.to_owned());
+    Request {
+        language,
+        timestamps: false,
+        fallback: false,
+        silence_guard: false,
+        ..Request::default()
+    }
+}
+
+/// One less the share of characters to change (Levenshtein), letters and digits alone.
+fn likeness(one: &str, other: &str) -> f64 {
+    let plain = |text: &str| -> String {
+        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    strsim::normalized_levenshtein(&plain(one), &plain(other))
+}
+
+/// The engine that settings mean: what they say, and for what they leave open the best form that was
+/// measured here, or else what suits the processor.
+///
+/// # Errors
+/// When a name in the settings is not known, or the device is not there.
+pub fn chosen(engine: &crate::settings::Engine, measured: &Measured) -> anyhow::Result<Options> {
+    let choice = match engine.name.as_str() {
+        "speech-llm" if engine.model.is_empty() => anyhow::bail!(
+            "engine speech-llm: there is no trained model here; name the folder of one in the settings"
+        ),
+        "speech-llm" => EngineChoice::SpeechLlm,
+        "auto" | "whisper" | "" => EngineChoice::Whisper,
+        other => anyhow::bail!("engine {other}: known are auto, whisper, speech-llm"),
+    };
+    let model = match engine.model.as_str() {
+        "" => "whisper-base",
+        model => model,
+    };
+    let quantization = match engine.quantization.as_str() {
+        "" => measured
+            .best(model)
+            .and_then(|row| Quantization::from_name(&row.quantization))
+            .unwrap_or_else(Quantization::for_this_machine),
+        name => Quantization::from_name(name)
+            .ok_or_else(|| anyhow::anyhow!("quantization {name}: not known"))?,
+    };
+    Ok(Options {
+        engine: choice,
+        model: model.to_owned(),
+        quantization,
+        padding: Padding::Natural,
+        device: partita_model::device::named(&engine.device)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(quantization: &str, real_time_factor: f64, accuracy: f64) -> Row {
+        let (engine, model) = ("whisper".to_owned(), "whisper-base".to_owned());
+        let quantization = quantization.to_owned();
+        Row { engine, model, quantization, load_seconds: 1.0, real_time_factor, accuracy }
+    }
+
+    #[test]
+    fn the_fastest_of_the_good_is_best_and_chosen() {
+        let mut measured = Measured::default();
+        measured.add(row("Q8_0", 0.20, 0.970));
+        measured.add(row("Q4_K", 0.10, 0.930));
+        measured.add(row("Q6_K", 0.30, 0.965));
+        measured.add(row("Q6_K", 0.15, 0.965));
+        assert_eq!(measured.rows.len(), 3);
+        assert_eq!(measured.best("whisper-base").unwrap().quantization, "Q6_K");
+        assert!(measured.best("other").is_none());
+        let mut engine = crate::settings::Engine::default();
+        assert_eq!(chosen(&engine, &measured).unwrap().quantization, Quantization::Q6K);
+        engine.quantization = "q8_0".to_owned();
+        assert_eq!(chosen(&engine, &measured).unwrap().quantization, Quantization::Q8_0);
+        engine.name = "speech-llm".to_owned();
+        assert!(chosen(&engine, &measured).unwrap_err().to_string().contains("trained model"));
+    }
+
+    #[test]
+    fn what_was_measured_is_kept_for_this_machine_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut measured = Measured::load(folder.path());
+        measured.add(row("Q8_0", 0.2, 0.97));
+        measured.save(folder.path()).unwrap();
+        assert_eq!(Measured::load(folder.path()), measured);
+        let other = Measured { processor: "another".to_owned(), ..measured };
+        other.save(folder.path()).unwrap();
+        assert!(Measured::load(folder.path()).rows.is_empty());
+        std::fs::write(folder.path().join("measured.json"), b"{").unwrap();
+        assert!(Measured::load(folder.path()).rows.is_empty());
+    }
+
+    #[test]
+    fn likeness_counts_letters_alone() {
+        assert_eq!(likeness("Hallo, Welt!", "hallo welt"), 1.0);
+        assert!((likeness("abcd", "abxd") - 0.75).abs() < 1e-9);
+    }
+}
