@@ -2,6 +2,8 @@
 //! what it hears, so that texts and times can be told apart; texts of real engines are tested in
 //! the end-to-end tests.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use partita::capture::{Capture, CaptureError, Heard};
 use partita::live::{Captions, Event, LiveOptions, Session, Setup, channel};
 use partita_audio::SAMPLE_RATE;
@@ -96,8 +98,8 @@ struct Script {
 }
 
 impl Script {
-    fn new(steps: &[Step]) -> Self {
-        Self { steps: steps.to_vec().into_iter(), left: None, position: 0, hold: false }
+    fn new(steps: Vec<Step>) -> Self {
+        Self { steps: steps.into_iter(), left: None, position: 0, hold: false }
     }
 }
 
@@ -146,7 +148,7 @@ impl Capture for Script {
 fn setup(steps: &[Step], engine: Metronome, options: LiveOptions) -> Setup {
     let steps = steps.to_vec();
     Setup {
-        capture: Box::new(move || Ok(Box::new(Script::new(&steps)))),
+        capture: Box::new(move || Ok(Box::new(Script::new(steps)))),
         engine: Box::new(move || Ok(Box::new(engine))),
         detector: Box::new(|| Ok(Box::new(EnergyGate::new()))),
         record: None,

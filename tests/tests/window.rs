@@ -31,7 +31,7 @@ fn desk() -> Option<Desk> {
         let found = Command::new("sh").args(["-c", &format!("command -v {needed}")]).output();
         if !found.is_ok_and(|found| found.status.success()) {
             // Not `println!`: the test harness hides that of tests that pass.
-            writeln!(std::io::stderr(), "skipped: {needed} is not installed").unwrap();
+            writeln!(std::io::stderr(), "skipped: {needed} is not installed").ok();
             return None;
         }
     }
