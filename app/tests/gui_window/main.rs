@@ -2,7 +2,12 @@
 //! cannot see them. Sessions are served by events as real ones tell them; files, history, settings
 //! and the store are real.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod live;
 mod pages;

@@ -314,8 +314,8 @@ mod tests {
     #[test]
     fn occurrences_are_found_in_any_case_and_script() {
         assert_eq!(occurrences("Der Zug, der ZUG", "zug"), [4..7, 13..16]);
-        assert_eq!(occurrences("Привет, мир", "МИР"), [14..20]);
-        assert_eq!(occurrences("你好世界", "世界"), [6..12]);
+        assert_eq!(occurrences("Привет, мир", "МИР"), vec![14..20; 1]);
+        assert_eq!(occurrences("你好世界", "世界"), vec![6..12; 1]);
         assert_eq!(occurrences("aaaa", "aa"), [0..2, 2..4]);
         assert!(occurrences("abc", " ").is_empty());
         // A capital that is two small letters.
