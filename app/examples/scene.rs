@@ -159,6 +159,7 @@ fn main() -> anyhow::Result<()> {
     settings.speech.translate = "en".to_owned();
     settings.storage.history = false;
     let backend = Backend {
+        desk: None,
         settings: SharedSettings::new(settings, &folder.join("settings.toml")),
         listen: Box::new(
             |_: &Settings, _: Wake| Ok(Box::new(Prepared(session())) as Box<dyn Live>),

@@ -3,6 +3,7 @@
 //! Pages know no threads, no models and no sound server: they know this. Nothing here may wait; what
 //! takes time answers later and wakes the window.
 
+use super::dictating::OpenDesk;
 use super::worker::Wake;
 use crate::capture::Source;
 use crate::live::{Event, LiveOptions};
@@ -60,6 +61,8 @@ pub struct Backend {
     pub listen: Listen,
     /// Shows sources.
     pub watch: Watch,
+    /// The way to other programs; none where nothing is to be typed.
+    pub desk: Option<OpenDesk>,
     /// The file of what was said before.
     pub history: PathBuf,
     /// The folder of kept audio.

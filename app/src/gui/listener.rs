@@ -3,7 +3,8 @@
 use super::backend::{Listen, Live};
 use super::scribe::Scribe;
 use super::worker::Wake;
-use crate::live::{Captions, Event, Status, Timing};
+use crate::dictate::Typist;
+use crate::live::{Captions, Event, LiveOptions, Status, Timing};
 use crate::settings::Settings;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -48,6 +49,8 @@ pub struct Listener {
     again: bool,
     history: PathBuf,
     scribe: Option<Scribe>,
+    /// Types what is said, and whether it goes on behind the utterance at hand.
+    typist: Option<(Typist, bool)>,
     /// What was last said about the history.
     trouble: Option<String>,
     /// Whether the history has changed.
@@ -84,6 +87,7 @@ impl Listener {
             again: false,
             history,
             scribe: None,
+            typist: None,
             trouble: None,
             written: false,
             phase: Phase::Idle,
@@ -167,6 +171,30 @@ impl Listener {
         }
     }
 
+    /// Listens and writes in another way from the next utterance on.
+    pub fn listen_as(&self, options: LiveOptions) {
+        if let Some(live) = &self.live {
+            live.change(options);
+        }
+    }
+
+    /// Has what is said from now on typed.
+    pub fn begin_typing(&mut self, typist: Typist) {
+        drop_elsewhere(self.typist.replace((typist, true)));
+    }
+
+    /// Types what is being spoken, and then nothing more.
+    pub fn end_typing(&mut self) {
+        if let Some((_, goes_on)) = &mut self.typist {
+            *goes_on = false;
+        }
+    }
+
+    /// Who types what is said, if it is typed.
+    pub fn typist(&self) -> Option<&Typist> {
+        self.typist.as_ref().map(|(typist, _)| typist)
+    }
+
     /// How loud it is, while it listens.
     pub fn level(&self) -> Option<f32> {
         let live = self.live.as_ref()?;
@@ -188,6 +216,12 @@ impl Listener {
 
     fn take(&mut self, event: &Event) {
         self.captions.take(event);
+        if let Some((typist, goes_on)) = &self.typist {
+            match event {
+                Event::Started { .. } if !goes_on => drop_elsewhere(self.typist.take()),
+                event => typist.take(event),
+            }
+        }
         if let Some(scribe) = &mut self.scribe {
             scribe.take(event);
             let trouble = scribe.failure();
@@ -251,6 +285,9 @@ impl Listener {
 
     fn end(&mut self, phase: Phase) {
         self.live = None;
+        if !self.again {
+            drop_elsewhere(self.typist.take());
+        }
         if let Some(scribe) = self.scribe.take() {
             scribe.finish_elsewhere();
             self.written = true;
@@ -274,6 +311,16 @@ impl Listener {
     /// What the user should know that was not asked for yet.
     pub fn notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
+    }
+}
+
+/// Typing the last words takes a moment.
+fn drop_elsewhere(typist: Option<(Typist, bool)>) {
+    if let Some(typist) = typist
+        && let Err(error) =
+            std::thread::Builder::new().name("typist-end".to_owned()).spawn(move || drop(typist))
+    {
+        tracing::warn!(%error, "the last words are typed on the window's thread");
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod alone;
 pub mod backend;
+pub mod dictating;
 pub mod export;
 pub mod fonts;
 mod frame;
@@ -37,6 +38,7 @@ pub use window::Window;
 use self::backend::Backend;
 use crate::desktop::{self, Instance, Message};
 use anyhow::{Context as _, anyhow};
+use crossbeam_channel::{Sender, bounded};
 use eframe::egui::{IconData, ViewportBuilder, ViewportCommand};
 use eframe::{NativeOptions, Renderer};
 use std::sync::Arc;
@@ -75,11 +77,12 @@ pub fn open(backend: Backend, instance: Option<Instance>) -> anyhow::Result<()> 
         .with_inner_size([1080.0, 720.0])
         .with_min_inner_size([760.0, 480.0]);
     start(viewport, move |creation| {
+        let (ask, asked) = bounded(8);
         if let Some(instance) = instance {
-            follow(instance, creation.egui_ctx.clone());
+            follow(instance, ask, creation.egui_ctx.clone());
         }
         let fonts = fonts.join().map_err(|_| anyhow!("fonts could not be looked for"))?;
-        let window = Window::new(&creation.egui_ctx, backend, fonts)?;
+        let window = Window::new(&creation.egui_ctx, backend, fonts, asked)?;
         Ok(Box::new(window) as Box<dyn eframe::App>)
     })
 }
@@ -121,15 +124,19 @@ fn scan_fonts() -> anyhow::Result<thread::JoinHandle<fonts::SystemFonts>> {
     Ok(thread::Builder::new().name("fonts".to_owned()).spawn(fonts::SystemFonts::scan)?)
 }
 
-/// Comes to the front when the program is started again.
-fn follow(instance: Instance, ctx: eframe::egui::Context) {
+/// Comes to the front when the program is started again, or dictates when that is asked for.
+fn follow(instance: Instance, ask: Sender<()>, ctx: eframe::egui::Context) {
     let follow = move || {
         for message in instance.messages() {
-            if message == Message::Show {
-                ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
-                ctx.send_viewport_cmd(ViewportCommand::Focus);
-                ctx.request_repaint();
+            match message {
+                Message::Show => {
+                    ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
+                    ctx.send_viewport_cmd(ViewportCommand::Focus);
+                }
+                // Whoever asks faster than it is drawn may be overheard.
+                Message::Dictate => drop(ask.try_send(())),
             }
+            ctx.request_repaint();
         }
     };
     if let Err(error) = thread::Builder::new().name("instance".to_owned()).spawn(follow) {

@@ -7,7 +7,7 @@ use crate::live::{Event, LiveOptions, Opener, Session, Setup, channel};
 use crate::measure::{self, Measured};
 use crate::settings::{self, Settings, SharedSettings};
 use crate::store::Store;
-use crate::{engines, history};
+use crate::{dictate, engines, history};
 use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::path::PathBuf;
@@ -34,6 +34,7 @@ pub fn backend() -> anyhow::Result<Backend> {
             Ok(Box::new(session) as Box<dyn Live>)
         }),
         watch: Box::new(|wake| Box::new(Watching::start(wake)) as Box<dyn Ears>),
+        desk: Some(dictate::open_desk),
         history: history::path()?,
         recordings: history::recordings()?,
         store,

@@ -1,6 +1,7 @@
 //! The window: navigation at the left, a page, a bar at the bottom.
 
 use super::backend::Backend;
+use super::dictating::Dictating;
 use super::keys::{self, Command};
 use super::listener::Listener;
 use super::overlay::OverlayWindow;
@@ -15,6 +16,7 @@ use super::worker::Wake;
 use super::{fonts, frame, status};
 use crate::desktop;
 use crate::settings::{Settings, SharedSettings};
+use crossbeam_channel::Receiver;
 use eframe::egui::{CentralPanel, Context, Frame, Margin, Panel, Ui, ViewportCommand};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub struct Window {
     applied: Settings,
     generation: u64,
     listener: Listener,
+    /// None where nothing is to be typed.
+    dictating: Option<Dictating>,
     notices: Notices,
     page: Page,
     live: LivePage,
@@ -43,7 +47,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// A window over a backend; `system` are the fonts to draw with.
+    /// A window over a backend; `system` are the fonts to draw with, and dictation begins and ends
+    /// when it is `asked` for.
     ///
     /// # Errors
     /// When the system has no threads left.
@@ -51,6 +56,7 @@ impl Window {
         ctx: &Context,
         backend: Backend,
         system: fonts::SystemFonts,
+        asked: Receiver<()>,
     ) -> std::io::Result<Self> {
         fonts::install(ctx, system);
         theme::install(ctx);
@@ -61,7 +67,11 @@ impl Window {
         let mut notices = Notices::default();
         backend.notices.into_iter().for_each(|notice| notices.bad(notice));
         let root = backend.store.root().to_owned();
+        let dictating = backend
+            .desk
+            .map(|desk| Dictating::start(desk, backend.settings.clone(), asked, wake.clone()));
         Ok(Self {
+            dictating: dictating.transpose()?,
             generation: backend.settings.generation(),
             settings: backend.settings,
             applied: settings.clone(),
@@ -168,6 +178,10 @@ impl eframe::App for Window {
         if std::mem::take(&mut self.listener.written) {
             self.history.refresh();
         }
+        let Self { dictating, listener, draft, notices, .. } = self;
+        if let Some(dictating) = dictating {
+            dictating.hear(listener, draft, notices);
+        }
         self.files.hear();
         let Self { models, draft, listener, notices, .. } = self;
         models.hear(&mut Shared { settings: draft, listener, notices, go: &mut None });
@@ -189,7 +203,10 @@ impl eframe::App for Window {
         Panel::bottom("status").exact_size(34.0).frame(rail).show(ui, |ui| {
             let files = self.files.waiting();
             let files = (files > 0).then(|| format!("{files} recordings to go"));
-            let busy: Vec<_> = self.models.busy().into_iter().chain(files).collect();
+            let dictating = self.dictating.as_ref().is_some_and(Dictating::is_on);
+            let dictating = dictating.then(|| "Dictating".to_owned());
+            let busy = self.models.busy().into_iter().chain(files);
+            let busy: Vec<_> = dictating.into_iter().chain(busy).collect();
             status::show(ui, &self.listener, &busy);
         });
         let rail = Frame::new().fill(palette.rail).inner_margin(Margin::symmetric(12, 16));

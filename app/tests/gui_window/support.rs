@@ -1,7 +1,7 @@
 //! A window over a folder of its own, with sessions that were recorded: what a real session said of
 //! the sample clips, event by event.
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, never};
 use eframe::egui::accessibility::is_input;
 use eframe::egui::{Event as Pointed, Modifiers, PointerButton, Pos2, Rect, pos2};
 use egui_kittest::Harness;
@@ -119,6 +119,7 @@ impl Desk {
             Ok(Box::new(Recorded { events, asked: shared.clone() }) as Box<dyn Live>)
         };
         let backend = Backend {
+            desk: None,
             settings: settings.clone(),
             listen: Box::new(listen),
             watch: Box::new(|_| Box::new(TwoMicrophones)),
@@ -134,7 +135,9 @@ impl Desk {
             .with_step_dt(0.05)
             // Which characters there are glyphs for depends on the system's fonts.
             .allow_missing_glyphs()
-            .build_eframe(|creation| Window::new(&creation.egui_ctx, backend, fonts).unwrap());
+            .build_eframe(|creation| {
+                Window::new(&creation.egui_ctx, backend, fonts, never()).unwrap()
+            });
         let mut desk = Self { harness, asked, settings, folder, session };
         desk.settle();
         desk
