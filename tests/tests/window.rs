@@ -234,5 +234,42 @@ fn what_is_said_appears_and_is_kept() {
     let after = fs::read(desk.picture("said")).unwrap();
     assert!(before != after, "nothing appeared");
     let took = desk.quit();
-    writeln!(std::io::stderr(), "closed in {:.2} s", took.as_secs_f64()).unwrap();
+    eprintln!("closed in {:.2} s", took.as_secs_f64());
+}
+
+#[test]
+fn a_key_begins_and_ends_dictation_into_another_program() {
+    let Some(mut desk) = desk() else { return };
+    if !models_installed() || Command::new("xterm").arg("-version").output().is_err() {
+        return;
+    }
+    desk.lend_models();
+    let clip = Sample::of("en");
+    let settings = format!(
+        "version = 1\n[audio]\nsources = [\"file:{}\"]\n[speech]\nlanguages = [\"en\"]\n\
+         [dictation]\nhotkey = \"Ctrl+Alt+D\"\n",
+        clip.path
+    );
+    fs::write(desk.folder.path().join("settings.toml"), settings).unwrap();
+    desk.open(&[], "Partita");
+    let mut terminal = desk.command("xterm");
+    terminal.args(["-u8", "-T", "elsewhere", "-e", "sh", "-c"]);
+    terminal.arg("stty -icanon -echo; exec cat > arrived").current_dir(desk.folder.path());
+    let mut terminal =
+        terminal.envs([("LC_ALL", "C.UTF-8"), ("XMODIFIERS", "@im=none")]).spawn().unwrap();
+    desk.wait("a terminal", |desk| desk.window_named("elsewhere").is_some());
+    let window = desk.window_named("elsewhere").unwrap();
+    desk.output("xdotool", &["windowactivate", "--sync", &window]);
+    desk.output("xdotool", &["key", "ctrl+alt+d"]);
+    let arrived =
+        |desk: &Desk| fs::read_to_string(desk.folder.path().join("arrived")).unwrap_or_default();
+    desk.wait("what was said", |desk| {
+        clip.error_rate(&arrived(desk)) <= 0.2 && arrived(desk) == desk.said()
+    });
+    desk.picture("dictated");
+    terminal.kill().unwrap();
+    terminal.wait().unwrap();
+    let window = desk.window_named("Partita").unwrap();
+    desk.output("xdotool", &["windowactivate", "--sync", &window]);
+    desk.quit();
 }
