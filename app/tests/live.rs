@@ -259,6 +259,22 @@ fn one_failure_costs_one_utterance_and_many_end_the_session() {
 }
 
 #[test]
+fn committed_text_is_kept_when_the_engine_fails() {
+    let engine = Metronome::new(|call| call > 8, Duration::ZERO);
+    let steps = [Step::Sound(8.0), Step::Silence(2.0)];
+    let events = events(setup(&steps, engine, LiveOptions::default()));
+    assert!(check_append_only(&events) >= 1, "{events:#?}");
+    let committed = events.iter().rev().find_map(|event| match event {
+        Event::Partial { committed, .. } => Some(committed.clone()),
+        _ => None,
+    });
+    let found = finals(&events);
+    assert_eq!(found.len(), 1, "{events:#?}");
+    assert_eq!(Some(&found[0].3), committed.as_ref());
+    assert!(matches!(events.last(), Some(Event::Failed { .. })));
+}
+
+#[test]
 fn what_cannot_be_opened_is_told() {
     for broken in ["capture", "engine", "detector"] {
         let mut setup =

@@ -62,7 +62,8 @@ pub enum Event {
         /// Seconds from the end of speech, as [`Timing::to_final`], to this text.
         to_translation: f64,
     },
-    /// Nothing was said in this utterance after all; nothing of it was committed.
+    /// Nothing was said in this utterance after all, or it could not be heard; nothing of it was
+    /// committed.
     Dropped {
         /// The utterance.
         utterance: u64,

@@ -54,7 +54,10 @@ fn run(
         let interval = control.options().interval;
         let next = control.queue.wait(PATIENCE, |first| now.is_worth(first, partials, interval));
         let result = match next {
-            Next::Over => return Ok(()),
+            Next::Over => {
+                now.abandon(control, &scribe);
+                return Ok(());
+            }
             Next::Nothing => continue,
             Next::Speaking(utterance) => {
                 now.meet(control, &mut scribe, &utterance);
@@ -65,9 +68,7 @@ fn run(
                     now.meet(control, &mut scribe, &utterance);
                 }
                 let result = now.complete(control, &mut scribe, &utterance);
-                if result.is_err() && now.number == utterance.number {
-                    control.tell(Event::Dropped { utterance: utterance.number });
-                }
+                now.abandon(control, &scribe);
                 result
             }
         };
@@ -76,6 +77,7 @@ fn run(
             Err(error) => {
                 failures += 1;
                 if failures >= MOST_FAILURES {
+                    now.abandon(control, &scribe);
                     return Err(error).context("recognition failed again and again");
                 }
                 control.tell(Event::Warning { message: error.to_string() });
@@ -88,6 +90,11 @@ fn run(
 #[derive(Default)]
 struct Current {
     number: u64,
+    /// Whether nothing was told that closes it.
+    open: bool,
+    /// Its stretch of the session as last seen, in seconds.
+    start: f64,
+    end: f64,
     /// Samples of it that were heard last.
     heard: usize,
     /// Not heard again before this: the engine rests as long as it has worked.
@@ -121,13 +128,38 @@ impl Current {
 
     /// Takes up an utterance if it is another than before.
     fn meet(&mut self, control: &Control, scribe: &mut Scribe, utterance: &Utterance) {
-        if self.number == utterance.number {
-            return;
+        if self.number != utterance.number {
+            // Thrown away for want of room.
+            self.abandon(control, scribe);
+            *self = Self { number: utterance.number, ..Self::default() };
+            self.begin(control, scribe, utterance);
         }
-        *self = Self { number: utterance.number, ..Self::default() };
+        (self.start, self.end) = (seconds(utterance.start), seconds(utterance.end()));
+    }
+
+    fn begin(&mut self, control: &Control, scribe: &mut Scribe, utterance: &Utterance) {
+        self.open = true;
         scribe.begin(control.options());
         let start = seconds(utterance.onset);
         control.tell(Event::Started { utterance: utterance.number, start });
+    }
+
+    /// Closes what nothing has closed: with what was committed, which stays in any case, or not at
+    /// all.
+    fn abandon(&mut self, control: &Control, scribe: &Scribe) {
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        let utterance = self.number;
+        let shown = scribe.shown();
+        if shown.committed.is_empty() {
+            control.tell(Event::Dropped { utterance });
+            return;
+        }
+        let (start, end) = (self.start, self.end);
+        let (lang, text) = (shown.lang.clone().unwrap_or_default(), shown.committed.clone());
+        let timing = self.measure.finish(&text, end - start, Instant::now(), None);
+        control.tell(Event::Final { utterance, start, end, lang, text, timing });
     }
 
     /// Runs the engine and counts what it took.
@@ -226,9 +258,9 @@ impl Current {
             None => (self.timed(control, || scribe.complete(&utterance.samples))?, None),
         };
         if said.text.is_empty() {
-            control.tell(Event::Dropped { utterance: number });
             return Ok(());
         }
+        self.open = false;
         scribe.close(&said);
         let (start, end) = (seconds(utterance.start), seconds(utterance.end()));
         let decided = utterance.ended.unwrap_or_else(Instant::now);
