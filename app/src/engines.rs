@@ -1,10 +1,10 @@
 //! Engines, and what they need, opened from the store.
 
 use crate::store::{Import, Progress, Silent, Store};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use candle_core::Device;
 use partita_audio::vad::{EnergyGate, SileroVad, VoiceActivity};
-use partita_model::engine::LiveEngine;
+use partita_model::engine::{Capabilities, LiveEngine};
 use partita_model::speech::TrainedModel;
 use partita_model::whisper::{Padding, Quantization, Whisper, import};
 use std::path::{Path, PathBuf};
@@ -114,6 +114,26 @@ pub fn open(options: &Options) -> anyhow::Result<Box<dyn LiveEngine>> {
             Ok(Box::new(engine.with_context(loading)?))
         }
     }
+}
+
+/// Says at once that an engine does not have a language.
+///
+/// # Errors
+/// When it does not understand one of `languages` or does not translate into `target`.
+pub fn check(
+    can: &Capabilities,
+    languages: &[String],
+    target: Option<&String>,
+) -> anyhow::Result<()> {
+    let spoken = languages.iter().map(|code| (code, &can.languages, "understand"));
+    let target = target.iter().map(|&code| (code, &can.translation_targets, "translate into"));
+    for (code, known, verb) in spoken.chain(target) {
+        if !known.contains(code) {
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            bail!("the {} engine does not {verb} `{code}`; it does: {known}", can.engine);
+        }
+    }
+    Ok(())
 }
 
 /// The quantized file of a Whisper model in the store, which is made if it is not there; or the

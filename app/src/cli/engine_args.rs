@@ -16,7 +16,7 @@ pub struct EngineArgs {
     /// Model of the store to use; for speech-llm, the folder of a trained model (a run)
     #[arg(long)]
     model: Option<String>,
-    /// Language spoken (`de`, `en`, …), or `auto`
+    /// Language spoken (`de`, `en`, …), several to choose among (`de,en`), or `auto`
     #[arg(long, default_value = "auto")]
     lang: String,
     /// Language to translate into, beside the transcript
@@ -107,18 +107,28 @@ impl EngineArgs {
     pub fn live(&self) -> LiveOptions {
         let request = self.request();
         LiveOptions {
-            languages: request.language.into_iter().collect(),
+            languages: self.languages(),
             translate: request.translate,
             beam: request.beam,
             ..LiveOptions::default()
         }
     }
 
+    /// Languages that may be spoken; none means any.
+    pub fn languages(&self) -> Vec<String> {
+        let named = self.lang.split(',').map(|code| code.trim().to_lowercase());
+        named.filter(|code| code != "auto").collect()
+    }
+
     /// What to ask of the engine.
     pub fn request(&self) -> Request {
+        let languages = self.languages();
         Request {
-            language: (self.lang != "auto").then(|| self.lang.to_lowercase()),
-            among: Vec::new(),
+            language: match languages.as_slice() {
+                [one] => Some(one.clone()),
+                _ => None,
+            },
+            among: languages,
             translate: self.translate.as_ref().map(|target| target.to_lowercase()),
             timestamps: !self.no_timestamps,
             beam: self.beam.into(),

@@ -1,6 +1,7 @@
 //! `partita transcribe`.
 
 use super::engine_args::EngineArgs;
+use crate::engines;
 use crate::machine;
 use crate::output::{Document, Format, render, value};
 use crate::recording::{self, Step};
@@ -60,7 +61,8 @@ pub fn run(args: &TranscribeArgs) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let (mut engine, options) = args.engine.open()?;
-    check_languages(&args.engine, engine.as_ref())?;
+    let request = args.engine.request();
+    engines::check(engine.capabilities(), &args.engine.languages(), request.translate.as_ref())?;
     tracing::info!(?options, "engine is ready");
 
     let mut totals = Totals::default();
@@ -122,25 +124,6 @@ fn check_names(files: &[String]) -> anyhow::Result<()> {
             && let Some(other) = seen.insert(name, file)
         {
             bail!("{other} and {file} would be written to one file: transcribe them apart");
-        }
-    }
-    Ok(())
-}
-
-/// Says before any audio is read that a language is not there.
-fn check_languages(args: &EngineArgs, engine: &dyn Engine) -> anyhow::Result<()> {
-    let request = args.request();
-    let can = engine.capabilities();
-    let checks = [
-        (&request.language, &can.languages, "understand"),
-        (&request.translate, &can.translation_targets, "translate into"),
-    ];
-    for (wanted, known, verb) in checks {
-        if let Some(code) = wanted
-            && !known.contains(code)
-        {
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            bail!("the {} engine does not {verb} `{code}`; it does: {known}", can.engine);
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use super::measure::Measure;
 use super::queue::{Next, Utterance};
 use super::scribe::{Said, Scribe};
 use super::session::{Control, Opener};
+use crate::engines;
 use anyhow::Context;
 use crossbeam_channel::Receiver;
 use partita_audio::SAMPLE_RATE;
@@ -42,7 +43,10 @@ fn run(
     engine: Opener<Box<dyn LiveEngine>>,
     sources: &Receiver<Vec<String>>,
 ) -> anyhow::Result<()> {
-    let mut scribe = Scribe::new(engine()?, control.options());
+    let options = control.options();
+    let engine = engine()?;
+    engines::check(engine.capabilities(), &options.languages, options.translate.as_ref())?;
+    let mut scribe = Scribe::new(engine, options);
     // None come when the audio could not be opened; that has been told.
     let Ok(sources) = sources.recv() else { return Ok(()) };
     let engine = scribe.engine().capabilities().engine.to_owned();
