@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod drawn;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{Device, Tensor};
+use candle_core::Device;
+use drawn::drawn;
 use partita_model::files::gguf::{GgufWriter, TensorSpec, write_gguf};
 use partita_model::files::{Array, FileError, Format, TensorKind, Value, WeightFile};
 
@@ -154,7 +157,7 @@ fn rewritten_file_reads_the_same() {
 fn quantized_tensors_reach_candles_reader() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("small.gguf");
-    let weights = Tensor::randn(0f32, 1., (4, 256), &Device::Cpu).unwrap();
+    let weights = drawn(1, 1.0, (4, 256));
     let kinds = [GgmlDType::Q8_0, GgmlDType::Q4K, GgmlDType::F16, GgmlDType::F32];
     let tensors = kinds.map(|kind| QTensor::quantize(&weights, kind).unwrap());
     let names = ["q8", "q4", "half", "float"];

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod drawn;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW};
+use drawn::drawn;
 use partita_model::files::WeightFile;
 use partita_model::nn::{
     FileSource, Linear, Mode, NameSet, Parameters, Precision, TrainingSource, WeightSource,
@@ -54,7 +57,7 @@ fn difference(expected: &Tensor, found: &Tensor) -> f32 {
 fn batch(golden: &WeightFile) -> Tensor {
     let clips = CLIPS.iter().enumerate().map(|(clip, &frames)| {
         let own = tensor(golden, &format!("frames.{clip}"));
-        let noise = Tensor::randn(0f32, 3.0, (13 - frames, 8), &Device::Cpu).unwrap();
+        let noise = drawn(1, 3.0, (13 - frames, 8));
         Tensor::cat(&[own, noise], 0).unwrap()
     });
     Tensor::stack(&clips.collect::<Vec<_>>(), 0).unwrap()
@@ -140,7 +143,7 @@ fn gradients_are_the_independent_ones_and_padding_gets_none() {
 
 #[test]
 fn an_untrained_adapter_writes_vectors_of_the_size_asked_for() {
-    let frames = Tensor::randn(0f32, 1.7, (2, 250, 64), &Device::Cpu).unwrap();
+    let frames = drawn(2, 1.7, (2, 250, 64));
     for shape in [
         AdapterShape::Ultravox { stack: 4, hidden: 256 },
         AdapterShape::TRANSFORMER_CONV,
@@ -332,13 +335,13 @@ fn an_adapter_learns_by_ctc() {
         shape: AdapterShape::Ultravox { stack: 4, hidden: 32 },
     };
     let adapter = Adapter::load(&source, &config).unwrap();
-    let rows = Tensor::randn(0f32, 0.1, (30, 24), device).unwrap();
+    let rows = drawn(3, 0.1, (30, 24));
     let linear = |mode| Linear::float(rows.clone(), None, mode);
     let shape = (30, 24);
     let head =
         CtcHead::load(&source, linear(Mode::Training), shape, config.output_rms, device).unwrap();
     assert_eq!((head.blank(), source.trainable().len()), (30, 7));
-    let frames = Tensor::randn(0f32, 1.0, (2, 40, 16), device).unwrap();
+    let frames = drawn(4, 1.0, (2, 40, 16));
     let labels = [vec![3u32, 3, 17, 29, 0], vec![8, 1]];
     let mut optimizer = AdamW::new(
         source.trainable().into_iter().map(|(_, var)| var).collect(),

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[allow(dead_code, reason = "other tests use the rest")]
+mod drawn;
 mod whisper;
 
 use candle_core::{Device, Tensor, Var};
+use drawn::drawn;
 use partita_model::files::WeightFile;
 use partita_model::nn::{FileSource, LowRankSpec, NameSet, Parameters, Precision, TrainingSource};
 use partita_model::whisper::{Encoder, Quantization, WhisperConfig};
@@ -21,7 +23,7 @@ fn clip(i: usize) -> Tensor {
 /// The clips in one batch, noise behind their ends.
 fn batch() -> Tensor {
     let padded = (0..3).map(|i| {
-        let noise = Tensor::randn(0f32, 2.0, (1, BINS, 71 - CLIPS[i]), &Device::Cpu).unwrap();
+        let noise = drawn(1, 2.0, (1, BINS, 71 - CLIPS[i]));
         if CLIPS[i] == 71 { clip(i) } else { Tensor::cat(&[clip(i), noise], 2).unwrap() }
     });
     Tensor::cat(&padded.collect::<Vec<_>>(), 0).unwrap()

@@ -73,19 +73,19 @@ impl Conv1d {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{D, Device, Var};
+    use crate::nn::drawn::drawn;
+    use candle_core::{D, Var};
 
     /// Values against candle's own form; gradients against differences. The layer is linear in its
     /// input and in its weight, so a difference is exact however large the step.
     #[test]
     fn a_product_is_a_convolution() {
-        let device = Device::Cpu;
         for (kernel, stride, time) in
             [(3, 1, 9), (3, 2, 8), (3, 2, 9), (5, 2, 7), (5, 1, 5), (3, 4, 1), (3, 4, 11)]
         {
-            let x = Var::randn(0f32, 1.0, (2, 3, time), &device).unwrap();
-            let weight = Var::randn(0f32, 1.0, (4, 3, kernel), &device).unwrap();
-            let bias = Tensor::randn(0f32, 1.0, 4, &device).unwrap();
+            let x = Var::from_tensor(&drawn(1, 1.0, (2, 3, time))).unwrap();
+            let weight = Var::from_tensor(&drawn(2, 1.0, (4, 3, kernel))).unwrap();
+            let bias = drawn(3, 1.0, 4);
             let run = |x: &Tensor, weight: &Tensor, mode| {
                 let layer = Conv1d::new(weight.clone(), bias.clone(), kernel / 2, stride, mode);
                 layer.unwrap().forward(x).unwrap()
@@ -96,11 +96,11 @@ mod tests {
             let off = (&theirs - &ours).unwrap().abs().unwrap().flatten_all().unwrap();
             assert!(off.max(D::Minus1).unwrap().to_scalar::<f32>().unwrap() < 1e-5);
 
-            let pull = Tensor::randn(0f32, 1.0, ours.shape(), &device).unwrap();
+            let pull = drawn(4, 1.0, ours.shape());
             let sum = |y: Tensor| (y * &pull).unwrap().sum_all().unwrap();
             let gradients = sum(ours).backward().unwrap();
             for var in [&x, &weight] {
-                let step = Tensor::randn(0f32, 1.0, var.shape(), &device).unwrap();
+                let step = drawn(5, 1.0, var.shape());
                 let moved = (var.as_tensor() + &step).unwrap();
                 let (x, weight) = if std::ptr::eq(var, &x) {
                     (&moved, weight.as_tensor())

@@ -9,6 +9,9 @@ mod cache;
 mod convolution;
 mod delta;
 mod differentiable;
+#[cfg(test)]
+#[path = "../../tests/drawn/mod.rs"]
+mod drawn;
 mod dropout;
 mod initial;
 mod kernels;

@@ -133,6 +133,7 @@ fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::drawn::drawn;
     use candle_core::{D, Device, Var};
 
     fn difference(a: &Tensor, b: &Tensor) -> f32 {
@@ -156,7 +157,7 @@ mod tests {
         };
         let off = difference(&theirs, &ours) / largest(&theirs);
         assert!(off < 2e-6, "{name} is off by {off}");
-        let pull = Tensor::randn(0f32, 1.0, ours.shape(), &Device::Cpu).unwrap();
+        let pull = drawn(1, 1.0, ours.shape());
         let gradients = |y: Tensor| (y * &pull).unwrap().sum_all().unwrap().backward().unwrap();
         let (ours, theirs) = (gradients(ours), gradients(theirs));
         for (i, input) in inputs.iter().enumerate() {
@@ -168,11 +169,11 @@ mod tests {
 
     #[test]
     fn values_and_gradients_are_candles() {
-        let random = |shape: &[usize]| Var::randn(0f32, 2.0, shape, &Device::Cpu).unwrap();
+        let random = |seed, shape: &[usize]| Var::from_tensor(&drawn(seed, 2.0, shape)).unwrap();
         // Some rows in one piece, and more than a piece of them.
         for shape in [[2usize, 3, 7], [1, 1, 33], [5, 120, 96]] {
-            let (x, width) = (random(&shape), shape[2]);
-            let (gain, bias) = (random(&[width]), random(&[width]));
+            let (x, width) = (random(2, &shape), shape[2]);
+            let (gain, bias) = (random(3, &[width]), random(4, &[width]));
             let slow_softmax = || candle_nn::ops::softmax(&(x.as_tensor() * 0.3)?, D::Minus1);
             agree("softmax", std::slice::from_ref(&x), || softmax(&x, 0.3), slow_softmax);
             agree("gelu", std::slice::from_ref(&x), || gelu(&x), || x.gelu_erf());
@@ -180,7 +181,7 @@ mod tests {
             agree("bias", &both, || add_bias(&x, &bias, false), || x.broadcast_add(&bias));
             let slow = || x.broadcast_add(&bias)?.gelu_erf();
             agree("bias and gelu", &both, || add_bias(&x, &bias, true), slow);
-            let up = random(&shape);
+            let up = random(5, &shape);
             let both = [x.clone(), up.clone()];
             let slow = || x.silu()? * up.as_tensor();
             agree("silu gate", &both, || gated(&x, &up, Gate::Silu), slow);
@@ -198,7 +199,7 @@ mod tests {
     #[test]
     fn positions_and_losses_are_candles() {
         for (heads, time, width) in [(1, 1, 2), (3, 5, 8), (2, 40, 64)] {
-            let x = Var::randn(0f32, 2.0, (2, heads, time, width), &Device::Cpu).unwrap();
+            let x = Var::from_tensor(&drawn(6, 2.0, (2, heads, time, width))).unwrap();
             let angle = |step: f64| {
                 let all = Tensor::arange(0f32, (time * width / 2) as f32, &Device::Cpu).unwrap();
                 all.affine(step, 0.3).unwrap().reshape((time, width / 2)).unwrap()
@@ -208,7 +209,7 @@ mod tests {
             agree("turn", std::slice::from_ref(&x), || turn(&x, &cosines, &sines), slow);
         }
         for (rows, classes) in [(1, 1), (1, 3), (4, 9), (70, 300)] {
-            let x = Var::randn(0f32, 3.0, (rows, classes), &Device::Cpu).unwrap();
+            let x = Var::from_tensor(&drawn(7, 3.0, (rows, classes))).unwrap();
             let targets: Vec<u32> = (0..rows).map(|row| (row * 7 % classes) as u32).collect();
             let all = Tensor::new(targets.as_slice(), &Device::Cpu).unwrap();
             let slow = || candle_nn::loss::cross_entropy(&x, &all)? * rows as f64;
