@@ -81,16 +81,13 @@ enum Command {
         #[command(flatten)]
         running: Running,
     },
-    /// Make a trained model small: changes of the encoder become low-rank, the rest has 16 bits.
+    /// Make one small file of a trained model: changes of the encoder in 4 bits, the rest in 8.
     Pack {
         /// A run's folder, or another with a trained model.
         model: PathBuf,
-        /// The folder for the small model.
+        /// The GGUF file to write.
         #[arg(long)]
         out: PathBuf,
-        /// Rank of the changes of the encoder's matrices.
-        #[arg(long, default_value_t = 32)]
-        rank: usize,
         /// Print one JSON object instead of text.
         #[arg(long)]
         json: bool,
@@ -299,8 +296,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let outcome = train::resume_together(&*processes, &run, &device, running.quiet)?;
             ended(&mut *processes, &run, outcome)
         }
-        Command::Pack { model, out, rank, json } => {
-            let report = pack::pack(&pack::Options { model, out, rank })?;
+        Command::Pack { model, out, json } => {
+            let report = pack::pack(&pack::Options { model, out })?;
             if json {
                 print_json(&report)?
             } else {

@@ -8,8 +8,8 @@ mod drawn;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::Device;
+use candle_core::quantized::{GgmlDType, QTensor};
 use drawn::drawn;
 use partita_model::files::gguf::{GgufWriter, TensorSpec, write_gguf};
 use partita_model::files::{Array, FileError, Format, TensorKind, Value, WeightFile};

@@ -6,8 +6,9 @@ use crate::files::{FileError, WeightFile};
 use candle_core::{Device, Tensor};
 
 /// Weights of a base, with those of a second file instead of or beside them: its tensors of the same
-/// names instead, its low-rank changes beside the linear layers that they are named after. For
-/// inference with what [`Parameters::save`](super::Parameters::save) wrote.
+/// names instead, its changes ([`DeltaSource::change`]) added to the tensors that they are named
+/// after, its low-rank changes beside the linear layers that they are named after. For inference with
+/// what [`Parameters::save`](super::Parameters::save) wrote, or what was made smaller of it.
 #[derive(Debug)]
 pub struct DeltaSource<'a, S> {
     base: S,
@@ -35,9 +36,19 @@ impl<'a, S: WeightSource> DeltaSource<'a, S> {
         Ok(Self { base, delta, device: device.clone(), alpha })
     }
 
-    fn changed(&self, name: &str) -> Result<Tensor, ModelError> {
+    /// Name of what a tensor gained by training: a small number in each place, which takes fewer
+    /// bits than the tensor itself.
+    pub fn change(name: &str) -> String {
+        format!("{name}.change")
+    }
+
+    fn stored(&self, name: &str) -> Result<Tensor, ModelError> {
         let (shape, values) = self.delta.floats(name)?;
         Ok(Tensor::from_vec(values, shape, &self.device)?)
+    }
+
+    fn is_changed(&self, name: &str) -> bool {
+        self.delta.contains(name) || self.delta.contains(&Self::change(name))
     }
 
     fn low_rank(
@@ -49,7 +60,7 @@ impl<'a, S: WeightSource> DeltaSource<'a, S> {
         if !self.delta.contains(&a_name) {
             return Ok(None);
         }
-        let (a, b) = (self.changed(&a_name)?, self.changed(&b_name)?);
+        let (a, b) = (self.stored(&a_name)?, self.stored(&b_name)?);
         let wrong = |name: String, reason: String| {
             let path = self.delta.path().to_owned();
             ModelError::from(FileError::Tensor { path, name, reason })
@@ -74,16 +85,23 @@ impl<S: WeightSource> WeightSource for DeltaSource<'_, S> {
     }
 
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
-        if !self.delta.contains(name) {
-            return self.base.tensor(name, shape);
+        let stored = |name: &str| {
+            let tensor = self.stored(name)?;
+            if tensor.dims() == shape {
+                return Ok(tensor);
+            }
+            let (path, name) = (self.delta.path().to_owned(), name.to_owned());
+            let reason = format!("shape {:?}, wanted {shape:?}", tensor.dims());
+            Err(ModelError::from(FileError::Tensor { path, name, reason }))
+        };
+        let change = Self::change(name);
+        if self.delta.contains(name) {
+            stored(name)
+        } else if self.delta.contains(&change) {
+            Ok((self.base.tensor(name, shape)? + stored(&change)?)?)
+        } else {
+            self.base.tensor(name, shape)
         }
-        let tensor = self.changed(name)?;
-        if tensor.dims() == shape {
-            return Ok(tensor);
-        }
-        let (path, name) = (self.delta.path().to_owned(), name.to_owned());
-        let reason = format!("shape {:?}, wanted {shape:?}", tensor.dims());
-        Err(FileError::Tensor { path, name, reason }.into())
     }
 
     fn linear_of_rows(
@@ -104,12 +122,12 @@ impl<S: WeightSource> WeightSource for DeltaSource<'_, S> {
     ) -> Result<Linear, ModelError> {
         let (weight_name, bias_name) = (format!("{name}.weight"), format!("{name}.bias"));
         let bias_of = || self.tensor(&bias_name, &[outputs]);
-        let linear = if self.delta.contains(&weight_name) {
+        let linear = if self.is_changed(&weight_name) {
             let weight = self.tensor(&weight_name, &[outputs, inputs])?;
             Linear::float(weight, bias.then(bias_of).transpose()?, self.mode())
         } else {
             let linear = self.base.linear(name, (outputs, inputs), bias)?;
-            let changed = bias && self.delta.contains(&bias_name);
+            let changed = bias && self.is_changed(&bias_name);
             if changed { linear.with_bias(Some(bias_of()?)) } else { linear }
         };
         match self.low_rank(name, (outputs, inputs))? {

@@ -1,17 +1,21 @@
-//! A trained model's folder: what it is made of, and what training changed of its bases.
+//! A trained model: what it is made of, and what training changed of its bases.
 
 use super::{AdapterConfig, Bases, CtcHead, SpeechConfig, SpeechEngine, SpeechLlm};
 use crate::error::ModelError;
-use crate::files::{WeightFile, whole};
-use crate::nn::{DeltaSource, FileSource, Precision, WeightSource};
+use crate::files::gguf::write_gguf;
+use crate::files::{FileError, Value, WeightFile, whole};
+use crate::nn::{DeltaSource, FileSource, LowRank, Precision, WeightSource};
 use crate::tokens::Lang;
 use candle_core::Device;
+use candle_core::quantized::QTensor;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a trained model is, in `model.json`; its weights are beside it in `weights.safetensors`:
-/// trained tensors under the networks' names, and low-rank changes.
+/// What a trained model is. In a run's folder it is written in `model.json`, its weights beside it in
+/// `weights.safetensors`: trained tensors under the networks' names, and low-rank changes. A packed
+/// model is one GGUF file: the same description in its metadata, and the weights in fewer bits, some
+/// as [changes](DeltaSource::change) of those of a base.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainedModel {
@@ -35,12 +39,30 @@ impl TrainedModel {
     pub const DESCRIPTION: &'static str = "model.json";
     /// Name of the weights in a model's folder.
     pub const WEIGHTS: &'static str = "weights.safetensors";
+    /// Where a packed model has its description.
+    const KEY: &'static str = "partita.model";
+    const ARCHITECTURE: &'static str = "partita-change";
 
-    /// Reads a folder's description.
+    /// The file with the weights of the model at `path`: a folder's, or a packed file itself.
+    pub fn weights(path: &Path) -> PathBuf {
+        if path.is_dir() { path.join(Self::WEIGHTS) } else { path.to_owned() }
+    }
+
+    /// Reads the description of the model at `path`, a folder or a packed file.
     ///
     /// # Errors
     /// When it is missing or malformed.
-    pub fn read(folder: &Path) -> Result<Self, ModelError> {
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        if path.is_file() {
+            let file = WeightFile::open(path)?;
+            let text = file.metadata_str(Self::KEY)?;
+            return serde_json::from_str(text)
+                .map_err(|cause| FileError::metadata(path, Self::KEY, cause.to_string()).into());
+        }
+        Self::read_folder(path)
+    }
+
+    fn read_folder(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join(Self::DESCRIPTION);
         let wrong = |reason: String| ModelError::Companion { path: path.clone(), reason };
         let length = std::fs::metadata(&path).map_err(|cause| wrong(cause.to_string()))?.len();
@@ -57,26 +79,52 @@ impl TrainedModel {
     /// When the folder cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), ModelError> {
         let path = folder.join(Self::DESCRIPTION);
-        let text = serde_json::to_vec(self).map_err(|cause| {
-            let (path, reason) = (path.clone(), cause.to_string());
-            ModelError::Companion { path, reason }
-        })?;
-        Ok(whole::write(&path, &text)?)
+        let text = self.text(&path)?;
+        Ok(whole::write(&path, text.as_bytes())?)
     }
 
-    /// Opens the model in `folder` over its two bases: an imported Whisper file and a language
-    /// model's GGUF file.
+    /// Writes a packed model: this description and these weights, with the alpha of the low-rank
+    /// changes among them. Whole or not at all.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_packed(
+        &self,
+        path: &Path,
+        alpha: f64,
+        weights: &[(&str, &QTensor)],
+    ) -> Result<(), ModelError> {
+        let text = |text: &str| Value::String(text.to_owned());
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let metadata = [
+            ("general.architecture".to_owned(), text(Self::ARCHITECTURE)),
+            ("general.name".to_owned(), text(&name)),
+            (LowRank::ALPHA_KEY.to_owned(), Value::F64(alpha)),
+            (Self::KEY.to_owned(), Value::String(self.text(path)?)),
+        ];
+        Ok(write_gguf(path, &metadata, weights)?)
+    }
+
+    fn text(&self, path: &Path) -> Result<String, ModelError> {
+        serde_json::to_string(self).map_err(|cause| {
+            let (path, reason) = (path.to_owned(), cause.to_string());
+            ModelError::Companion { path, reason }
+        })
+    }
+
+    /// Opens the model at `path`, a folder or a packed file, over its two bases: an imported Whisper
+    /// file and a language model's GGUF file.
     ///
     /// # Errors
     /// When a file is missing, malformed, or does not fit the others.
     pub fn open(
         &self,
-        folder: &Path,
+        path: &Path,
         bases: (&Path, &Path),
         device: &Device,
     ) -> Result<SpeechEngine, ModelError> {
         let precisions = [Precision::Prefill, Precision::Decoding];
-        self.open_weights(&folder.join(Self::WEIGHTS), bases, precisions, device)
+        self.open_weights(&Self::weights(path), bases, precisions, device)
     }
 
     /// As [`TrainedModel::open`], with weights of another file and precisions of encoder and language
