@@ -95,7 +95,7 @@ fn speech_is_written_down_as_it_is_spoken() {
             [heard.as_str(), row["text"].as_str().unwrap()].map(|text| clip.error_rate(text));
         println!("{}: word error rate {live:.3} live, {file:.3} of the file", clip.lang);
         assert!(
-            live <= file + 0.15,
+            live <= file + 0.02,
             "{}: {live:.2} live, {file:.2} of the file: {heard}",
             clip.lang
         );

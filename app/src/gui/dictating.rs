@@ -28,6 +28,8 @@ pub struct Dictating {
     key: String,
     /// Starts of the program that ask for dictation.
     asked: Receiver<()>,
+    /// Whether the window asks to begin or end it.
+    toggled: bool,
     on: bool,
     /// Whether the session was begun for dictation, and ends with it.
     ours: bool,
@@ -51,13 +53,19 @@ impl Dictating {
         thread::Builder::new()
             .name("hotkey".to_owned())
             .spawn(move || hold_key(&wanted, &tell, &wake))?;
-        let (on, ours, choice, key) = (false, false, None, String::new());
-        Ok(Self { open, settings, keys, said, key, asked, on, ours, choice })
+        let (toggled, on, ours) = (false, false, false);
+        let (choice, key) = (None, String::new());
+        Ok(Self { open, settings, keys, said, key, asked, toggled, on, ours, choice })
     }
 
     /// Whether what is said is being typed.
     pub fn is_on(&self) -> bool {
         self.on
+    }
+
+    /// Begins or ends it, at the next look.
+    pub fn toggle(&mut self) {
+        self.toggled ^= true;
     }
 
     /// Does what was asked since the last look. To be called once a frame.
@@ -76,6 +84,7 @@ impl Dictating {
             }
         }
         wanted ^= self.asked.try_iter().count() % 2 == 1;
+        wanted ^= std::mem::take(&mut self.toggled);
         // A session that has ended takes dictation with it.
         let over = matches!(listener.phase, Phase::Idle | Phase::Failed(_));
         if self.on && over {

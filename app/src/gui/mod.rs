@@ -24,9 +24,11 @@ pub mod overlay;
 pub mod pages;
 mod program;
 mod scribe;
+mod sign;
 mod status;
 pub mod text;
 pub mod theme;
+mod tray;
 mod unfocused;
 pub mod widgets;
 mod window;
@@ -39,7 +41,7 @@ use self::backend::Backend;
 use crate::desktop::{self, Instance, Message};
 use anyhow::{Context as _, anyhow};
 use crossbeam_channel::{Sender, bounded};
-use eframe::egui::{IconData, ViewportBuilder, ViewportCommand};
+use eframe::egui::{IconData, ViewportBuilder};
 use eframe::{NativeOptions, Renderer};
 use std::sync::Arc;
 use std::thread;
@@ -129,10 +131,7 @@ fn follow(instance: Instance, ask: Sender<()>, ctx: eframe::egui::Context) {
     let follow = move || {
         for message in instance.messages() {
             match message {
-                Message::Show => {
-                    ctx.send_viewport_cmd(ViewportCommand::Minimized(false));
-                    ctx.send_viewport_cmd(ViewportCommand::Focus);
-                }
+                Message::Show => window::show(&ctx),
                 // Whoever asks faster than it is drawn may be overheard.
                 Message::Dictate => drop(ask.try_send(())),
             }
@@ -144,24 +143,6 @@ fn follow(instance: Instance, ask: Sender<()>, ctx: eframe::egui::Context) {
     }
 }
 
-/// The program's sign, as the window bears it.
 fn icon() -> Arc<IconData> {
-    const SIDE: u32 = 64;
-    let bars = [(17.0, 10.0), (27.0, 20.0), (37.0, 14.0), (47.0, 7.0)];
-    let mut rgba = Vec::new();
-    for y in 0..SIDE {
-        for x in 0..SIDE {
-            let (x, y) = (x as f32 + 0.5 - 32.0, y as f32 + 0.5 - 32.0);
-            let corner = ((x.abs() - 14.0).max(0.0)).hypot((y.abs() - 14.0).max(0.0));
-            let ground = (16.5 - corner).clamp(0.0, 1.0);
-            let bar = bars.iter().map(|(at, half): &(f32, f32)| {
-                let far = (x + 32.0 - at).hypot((y.abs() - half).max(0.0));
-                (3.4 - far).clamp(0.0, 1.0)
-            });
-            let bar = bar.fold(0.0, f32::max);
-            let mix = |low: f32| (low + (255.0 - low) * bar).round() as u8;
-            rgba.extend([mix(15.0), mix(118.0), mix(110.0), (ground * 255.0).round() as u8]);
-        }
-    }
-    Arc::new(IconData { rgba, width: SIDE, height: SIDE })
+    Arc::new(IconData { rgba: sign::rgba(), width: sign::SIDE, height: sign::SIDE })
 }

@@ -12,9 +12,10 @@ use super::pages::models::ModelsPage;
 use super::pages::settings::SettingsPage;
 use super::pages::{Notices, Page, Shared};
 use super::theme::{self, Palette};
+use super::tray::{Said, TrayIcon};
 use super::worker::Wake;
 use super::{fonts, frame, status};
-use crate::desktop;
+use crate::desktop::{self, Choice};
 use crate::settings::{Settings, SharedSettings};
 use crossbeam_channel::Receiver;
 use eframe::egui::{CentralPanel, Context, Frame, Margin, Panel, Ui, ViewportCommand};
@@ -42,8 +43,12 @@ pub struct Window {
     models: ModelsPage,
     settings_page: SettingsPage,
     overlay: OverlayWindow,
+    tray: Option<TrayIcon>,
+    /// Whether there is a way back to a window that is hidden.
+    hides: bool,
     /// What was last said about settings that could not be written.
     failure: Option<String>,
+    wake: Wake,
 }
 
 impl Window {
@@ -70,6 +75,7 @@ impl Window {
         let dictating = backend
             .desk
             .map(|desk| Dictating::start(desk, backend.settings.clone(), asked, wake.clone()));
+        let tray = settings.desktop.tray.then(|| TrayIcon::open(wake.clone())).transpose()?;
         Ok(Self {
             dictating: dictating.transpose()?,
             generation: backend.settings.generation(),
@@ -83,9 +89,12 @@ impl Window {
             files: FilesPage::new(root, &wake)?,
             history: HistoryPage::new(backend.history, backend.recordings, &wake)?,
             models: ModelsPage::new(backend.store, &wake)?,
-            settings_page: SettingsPage::new(backend.watch, wake),
+            settings_page: SettingsPage::new(backend.watch, wake.clone()),
             overlay: OverlayWindow::default(),
+            tray,
+            hides: false,
             failure: None,
+            wake,
         })
     }
 
@@ -131,8 +140,12 @@ impl Window {
                 Command::Size(true) => *size = (*size + 2.0).min(*SIZES.end()),
                 Command::Size(false) => *size = (*size - 2.0).max(*SIZES.start()),
                 Command::Overlay => self.draft.overlay.open = !self.draft.overlay.open,
-                Command::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
+                Command::Quit => self.quit(ctx),
             }
+        }
+        if self.hides && ctx.input(|input| input.viewport().close_requested()) {
+            ctx.send_viewport_cmd(ViewportCommand::CancelClose);
+            ctx.send_viewport_cmd(ViewportCommand::Visible(false));
         }
         let dropped: Vec<_> = ctx.input(|input| {
             input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect()
@@ -142,6 +155,33 @@ impl Window {
             let Self { files, draft, listener, notices, .. } = self;
             let shared = &mut Shared { settings: draft, listener, notices, go: &mut None };
             files.add(dropped, shared);
+        }
+    }
+
+    fn quit(&mut self, ctx: &Context) {
+        self.hides = false;
+        ctx.send_viewport_cmd(ViewportCommand::Close);
+    }
+
+    fn hear_tray(&mut self, ctx: &Context) {
+        let Some(tray) = &mut self.tray else { return };
+        tray.listens(self.listener.runs());
+        let said = tray.hear();
+        for said in said {
+            match said {
+                Said::There => self.hides = true,
+                Said::Trouble(trouble) => {
+                    self.notices.bad(format!("icon in the system tray: {trouble}"));
+                }
+                Said::Choice(Choice::Show) => show(ctx),
+                Said::Choice(Choice::Listen) => self.listener.toggle(&self.draft),
+                Said::Choice(Choice::Dictate) => {
+                    if let Some(dictating) = &mut self.dictating {
+                        dictating.toggle();
+                    }
+                }
+                Said::Choice(Choice::Quit) => self.quit(ctx),
+            }
         }
     }
 
@@ -164,16 +204,36 @@ impl Window {
         {
             self.notices.bad(format!("start at login: {error:#}"));
         }
+        if self.draft.desktop.tray != self.applied.desktop.tray {
+            self.hides = false;
+            self.tray = None;
+            if self.draft.desktop.tray {
+                match TrayIcon::open(self.wake.clone()) {
+                    Ok(tray) => self.tray = Some(tray),
+                    Err(error) => self.notices.bad(format!("icon in the system tray: {error}")),
+                }
+            }
+        }
         self.listener.change(&self.draft);
         self.applied = self.draft.clone();
         ctx.request_repaint();
     }
 }
 
+/// Brings the window to the front, wherever it was.
+pub fn show(ctx: &Context) {
+    for command in
+        [ViewportCommand::Visible(true), ViewportCommand::Minimized(false), ViewportCommand::Focus]
+    {
+        ctx.send_viewport_cmd(command);
+    }
+}
+
 impl eframe::App for Window {
     /// Also while the window is hidden: what was said is written down, and the overlay shows it.
-    fn logic(&mut self, _ctx: &Context, _frame: &mut eframe::Frame) {
+    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
         self.listener.hear();
+        self.hear_tray(ctx);
         self.listener.notices().into_iter().for_each(|notice| self.notices.add(notice));
         if std::mem::take(&mut self.listener.written) {
             self.history.refresh();

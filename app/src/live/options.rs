@@ -40,7 +40,7 @@ impl Default for LiveOptions {
             hang_over: Duration::from_millis(600),
             pre_roll: Duration::from_millis(300),
             longest: Duration::from_secs(20),
-            beam: 1,
+            beam: 5,
         }
     }
 }

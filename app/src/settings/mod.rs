@@ -252,6 +252,8 @@ pub struct Storage {
 pub struct Desktop {
     /// Whether it starts when the user logs in.
     pub start_at_login: bool,
+    /// Whether it has an icon among those of the desktop; then closing the window hides it.
+    pub tray: bool,
 }
 
 /// The newest form of the file.

@@ -72,6 +72,10 @@ impl Arm {
     }
 }
 
+/// Learning rate of the adapter in its own stage, in every arm, when there is a warm start: that of
+/// the recipes is for a random adapter, and would undo what it has learned.
+const STARTED_RATE: f64 = 3e-4;
+
 /// What every recipe of a comparison is given beside its own.
 #[derive(Debug, Clone, Default)]
 pub struct Common {
@@ -151,6 +155,10 @@ pub fn write_variant(
     }
     if let Some(start) = &common.start {
         set("model", "start", text(start)?);
+        let rate = |rate: f64| Table::from_iter([("learning_rate".to_owned(), Value::Float(rate))]);
+        let nested = |key: &str, inner: Table| Table::from_iter([(key.to_owned(), inner.into())]);
+        let trained = nested("train", nested("adapter", rate(STARTED_RATE)));
+        set("stage", "adapter", trained.into());
     }
     if let Some(tiny) = &common.tiny {
         set("model", "encoder", text(&tiny.encoder)?);
@@ -251,6 +259,8 @@ mod tests {
             assert_eq!(recipe.model.encoder, "/e \"1\".gguf");
             assert_eq!((recipe.model.start.as_str(), recipe.batch.accumulate), ("/runs/warm", 1));
             assert_eq!(recipe.data.speech, ["/s.jsonl"]);
+            let adapter = recipe.stage["adapter"].train.adapter.as_ref().unwrap();
+            assert_eq!(adapter.learning_rate, STARTED_RATE);
             assert_eq!(
                 (recipe.data.longest, recipe.data.languages.as_slice()),
                 (5.0, &["de".to_owned()][..])

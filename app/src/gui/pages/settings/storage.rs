@@ -25,5 +25,11 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
         row(ui, "Start when you log in", "", |ui| {
             switch(ui, &mut settings.desktop.start_at_login, "Start when you log in")
         });
+        if cfg!(target_os = "linux") {
+            let what = "Closing the window then hides it; quit from the icon's menu.";
+            row(ui, "Icon in the system tray", what, |ui| {
+                switch(ui, &mut settings.desktop.tray, "Icon in the system tray")
+            });
+        }
     });
 }
