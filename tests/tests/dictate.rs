@@ -4,45 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 #![cfg(target_os = "linux")]
 
-use partita_tests::{Run, Sample, Wav, models_installed, program};
+use partita_tests::{Display, Run, Running, Sample, Wav, models_installed, program};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Ends its process when it goes.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A display of its own, and its name; says so where there is none.
-fn display() -> Option<(Running, String)> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    for name in ["Xvfb", "xterm"] {
-        if !std::env::split_paths(&path).any(|folder| folder.join(name).is_file()) {
-            writeln!(std::io::stderr(), "skipped: {name} is not installed").ok();
-            return None;
-        }
-    }
-    let mut server = Command::new("Xvfb")
-        .args(["-displayfd", "1", "-screen", "0", "1000x700x24", "-nolisten", "tcp", "-noreset"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map(Running)
-        .unwrap();
-    let mut number = String::new();
-    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut number).unwrap();
-    Some((server, format!(":{}", number.trim())))
-}
 
 /// A terminal that fills the screen, so that the pointer is in it and it has the focus, and writes
 /// down what arrives.
@@ -77,9 +45,9 @@ fn a_terminal_gets_what_was_committed() {
     if !models_installed() {
         return;
     }
-    let Some((_server, display)) = display() else { return };
+    let Some(display) = Display::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let _terminal = terminal(folder.path(), &display);
+    let _terminal = terminal(folder.path(), &display.name);
     let mut samples = vec![0.0; 8_000];
     let clips = ["en", "de", "zh"].map(Sample::of);
     for clip in &clips {
@@ -89,7 +57,7 @@ fn a_terminal_gets_what_was_committed() {
     let recording = folder.path().join("spoken.wav");
     fs::write(&recording, Wav { rate: 16_000, channels: 1, bits: 16 }.file(&samples)).unwrap();
     let source = format!("file:{}", recording.display());
-    let run = dictate(folder.path(), &display, &["--now", "--json", "--source", &source]);
+    let run = dictate(folder.path(), &display.name, &["--now", "--json", "--source", &source]);
     run.assert_orderly();
     assert_eq!(run.status, Some(0), "{}", run.stderr);
 

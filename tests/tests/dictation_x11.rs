@@ -7,10 +7,10 @@
 use partita::dictate::{Desk, Dictation, Hotkey, NativeDesk, Press, Typist, X11Desk};
 use partita::live::{Event, Timing};
 use partita::settings::{Delivery, Profile, Settings, SharedSettings};
+use partita_tests::{Display, Running};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{ConnectionExt as _, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT};
@@ -24,39 +24,13 @@ const CYRILLIC: &str = "Съешь же ещё этих мягких франц�
 const CJK: &str = "我能吞下玻璃而不伤身体。私はガラスを食べられます。「東京特許許可局」나는 유리를 먹을 수 있어요.\n\
     天地玄黃宇宙洪荒日月盈昃辰宿列張寒來暑往秋收冬藏閏餘成歲律呂調陽雲騰致雨露結為霜金生麗水玉出崑岡\n";
 
-/// Ends its process when it goes.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Runs a test of this file again in a process whose display is an Xvfb of its own.
 fn on_a_display(test: &str) {
-    for program in ["Xvfb", "xterm"] {
-        let there = std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|f| f.join(program).is_file()));
-        if !there {
-            eprintln!("skipped: {program} is not installed");
-            return;
-        }
-    }
-    let mut server = Command::new("Xvfb")
-        .args(["-displayfd", "1", "-screen", "0", "1000x700x24", "-nolisten", "tcp", "-noreset"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map(Running)
-        .unwrap();
-    let mut display = String::new();
-    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut display).unwrap();
+    let Some(display) = Display::start() else { return };
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--include-ignored", "--nocapture", "--test-threads=1"])
         .env("PARTITA_TEST_DISPLAY", "1")
-        .env("DISPLAY", format!(":{}", display.trim()))
+        .env("DISPLAY", &display.name)
         .env("XMODIFIERS", "@im=none")
         .env_remove("WAYLAND_DISPLAY")
         .status()
