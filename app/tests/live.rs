@@ -25,6 +25,8 @@ struct Metronome {
     /// Calls of `hear` that fail, by number.
     fails: fn(u32) -> bool,
     takes: Duration,
+    /// Words after which it writes nothing more, whatever it hears.
+    most: u32,
 }
 
 impl Metronome {
@@ -36,7 +38,7 @@ impl Metronome {
             timestamps: false,
             longest_window: 30.0,
         };
-        Self { capabilities, heard: 0, calls: 0, fails, takes }
+        Self { capabilities, heard: 0, calls: 0, fails, takes, most: u32::MAX }
     }
 }
 
@@ -62,7 +64,7 @@ impl LiveEngine for Metronome {
     }
 
     fn write(&mut self, _: &Request, draft: Draft) -> Result<Written, ModelError> {
-        let mut tokens: Vec<u32> = (0..(self.heard / WORD) as u32).collect();
+        let mut tokens: Vec<u32> = (0..self.most.min((self.heard / WORD) as u32)).collect();
         let forced = draft.tokens.get(..draft.forced).unwrap_or_default();
         for (token, &forced) in tokens.iter_mut().zip(forced) {
             *token = forced;
@@ -241,6 +243,22 @@ fn utterances_come_in_order_and_text_is_only_added_to() {
     assert!(lines.iter().all(|line| line.complete && line.tail.is_empty() && line.lang == "en"));
     assert_eq!(lines[0].committed, found[0].3);
     assert!(lines[0].translation.as_ref().is_some_and(|(lang, _)| lang == "de"));
+}
+
+#[test]
+fn speech_that_an_engine_stops_at_is_an_utterance_of_its_own() {
+    let steps = [Step::Silence(1.0), Step::Sound(9.0), Step::Silence(2.0)];
+    let engine = Metronome { most: 4, ..Metronome::new(|_| false, Duration::ZERO) };
+    let events = events(setup(&steps, engine, LiveOptions::default()));
+    check_append_only(&events);
+    let found = finals(&events);
+    assert!(found.len() >= 2, "{events:#?}");
+    assert!(found.iter().all(|(_, _, _, text)| text == "w0 w1 w2 w3"), "{found:?}");
+    // Cut near where the words end, and nothing of the speech is left out.
+    let (_, start, end, _) = found[0];
+    assert!((1.0..4.0).contains(&(end - start)), "{found:?}");
+    assert!(found.windows(2).all(|pair| (pair[1].1 - pair[0].2).abs() < 0.01), "{found:?}");
+    assert!(found.last().unwrap().2 > 9.5, "{found:?}");
 }
 
 #[test]

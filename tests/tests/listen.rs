@@ -15,11 +15,15 @@ const PAUSE: f64 = 1.5;
 const LANGUAGES: [&str; 3] = ["en", "es", "it"];
 
 /// Clips in a row with pauses between, as a file in a folder; and when each begins and ends.
-fn conversation(folder: &Path) -> (String, Vec<(Sample, f64, f64)>) {
-    let silence = vec![0.0; (PAUSE * 16_000.0) as usize];
+fn conversation(
+    folder: &Path,
+    languages: &[&str],
+    pause: f64,
+) -> (String, Vec<(Sample, f64, f64)>) {
+    let silence = vec![0.0; (pause * 16_000.0) as usize];
     let mut samples = silence.clone();
     let mut clips = Vec::new();
-    for clip in LANGUAGES.map(Sample::of) {
+    for clip in languages.iter().map(|lang| Sample::of(lang)) {
         let start = samples.len() as f64 / 16_000.0;
         samples.extend(clip.samples());
         clips.push((clip, start, samples.len() as f64 / 16_000.0));
@@ -73,7 +77,7 @@ fn speech_is_written_down_as_it_is_spoken() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (file, clips) = conversation(folder.path());
+    let (file, clips) = conversation(folder.path(), &LANGUAGES, PAUSE);
     let record = folder.path().join("kept.wav");
     let record = record.to_str().unwrap();
     let source = format!("file:{file}");
@@ -110,13 +114,36 @@ fn speech_is_written_down_as_it_is_spoken() {
     assert_eq!(kept.len(), played.len());
 }
 
+/// Whisper writes one language at a time, and ends where another begins.
+#[test]
+fn another_language_without_a_pause_is_heard_too() {
+    if !models_installed() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (file, clips) = conversation(folder.path(), &["en", "it"], 0.1);
+    let source = format!("file:{file}");
+    let run = Run::new("partita", &["listen", "--json", "--source", &source]);
+    run.assert_orderly();
+    let events = run.json_lines();
+    check(&events);
+    let finals = || events.iter().filter(|event| event["event"] == "final");
+    for (clip, ..) in &clips {
+        let texts = finals().filter(|event| event["lang"] == clip.lang.as_str());
+        let text: Vec<_> = texts.map(|event| event["text"].as_str().unwrap()).collect();
+        let rate = clip.error_rate(&text.join(" "));
+        println!("{}: word error rate {rate:.3} of {text:?}", clip.lang);
+        assert!(rate <= 0.35, "{}: {rate:.2}: {text:?}", clip.lang);
+    }
+}
+
 #[test]
 fn a_microphone_is_heard() {
     let Some(microphone) = VirtualMicrophone::start().filter(|_| models_installed()) else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let (file, clips) = conversation(folder.path());
+    let (file, clips) = conversation(folder.path(), &LANGUAGES, PAUSE);
     let mut command = Command::new(program("partita"));
     command.args(["listen", "--json", "--seconds", "40"]).envs(microphone.environment());
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());

@@ -9,6 +9,10 @@ pub struct Agreement {
     /// it, in seconds.
     since: Vec<f64>,
     committed: usize,
+    /// How much audio had been heard at the latest hypothesis, and at the one before the latest
+    /// that changed the text.
+    until: f64,
+    before: f64,
 }
 
 impl Agreement {
@@ -22,6 +26,12 @@ impl Agreement {
         self.committed
     }
 
+    /// When the text last changed: how much audio had been heard at the hypothesis before, and at
+    /// the one that changed it, in seconds. What it says ends between the two, or earlier.
+    pub fn changed(&self) -> Option<(f64, f64)> {
+        self.since.last().map(|&since| (self.before, since))
+    }
+
     /// Takes the next hypothesis, which begins with all that was committed, made of audio up to
     /// `until` seconds. Does nothing if it does not begin so.
     pub fn update(&mut self, tokens: &[u32], until: f64) {
@@ -29,6 +39,10 @@ impl Agreement {
         if same < self.committed {
             return;
         }
+        if same < tokens.len() {
+            self.before = self.until;
+        }
+        self.until = until;
         self.since.truncate(same);
         self.since.resize(tokens.len(), until);
         self.tokens = tokens.to_vec();

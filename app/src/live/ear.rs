@@ -61,6 +61,16 @@ impl<V: VoiceActivity> Ear<V> {
         Ok(ended)
     }
 
+    /// Ends what is being spoken at its best pause between two samples of the session; what was said
+    /// behind it is another utterance.
+    pub fn cut(&mut self, from: u64, to: u64) -> Vec<Ended> {
+        let at = |sample: u64| sample.saturating_sub(self.base);
+        let found = self.segmenter.cut(at(from), at(to));
+        let ended = found.into_iter().map(|segment| self.ended(segment)).collect();
+        self.speaking = self.segmenter.speaking();
+        ended
+    }
+
     /// Ends what is being spoken: what comes next is another utterance.
     ///
     /// # Errors

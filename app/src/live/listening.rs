@@ -96,7 +96,10 @@ fn run(
             }
             ear.skip(samples.len() as u64);
         } else {
-            ended = ear.push(&samples).context("voice activity")?;
+            if let Some((from, to)) = control.take_cut() {
+                ended = ear.cut(from, to);
+            }
+            ended.extend(ear.push(&samples).context("voice activity")?);
         }
         pausing = control.is_paused();
         let thrown = control.queue.update(ear.position(), ended, ear.speaking());

@@ -14,7 +14,7 @@ const MOST_WAITING: usize = 600 * SAMPLE_RATE as usize;
 /// One utterance, spoken or ended.
 #[derive(Debug, Clone, Default)]
 pub struct Utterance {
-    /// From 1.
+    /// Its own, and no more than that: what was cut has later ones than what follows it.
     pub number: u64,
     /// Its first sample in the session.
     pub start: u64,
@@ -29,6 +29,25 @@ pub struct Utterance {
 }
 
 impl Utterance {
+    /// Takes away what was said behind its quietest place between two of its samples.
+    pub fn split_off(&mut self, from: usize, to: usize) -> Self {
+        const FRAME: usize = SAMPLE_RATE as usize / 25;
+        let end = self.samples.len();
+        let (from, to) = (from.min(end), to.clamp(from.min(end), end));
+        let energy = |frame: &[f32]| frame.iter().map(|sample| sample * sample).sum::<f32>();
+        let frames = self.samples.get(from..to).unwrap_or_default().chunks(FRAME).enumerate();
+        let quietest = frames.min_by(|(_, a), (_, b)| energy(a).total_cmp(&energy(b)));
+        let place = from + quietest.map_or(0, |(frame, _)| frame * FRAME + FRAME / 2);
+        let samples = self.samples.split_off(place.min(end));
+        let start = self.start + self.samples.len() as u64;
+        Self { start, onset: start, samples, ..self.clone_without_audio() }
+    }
+
+    fn clone_without_audio(&self) -> Self {
+        let Self { number, start, onset, silence, ended, .. } = *self;
+        Self { number, start, onset, silence, samples: Vec::new(), ended }
+    }
+
     /// One past its last sample in the session.
     pub fn end(&self) -> u64 {
         self.start + self.samples.len() as u64
@@ -135,6 +154,13 @@ impl Queue {
         drop(state);
         self.changed.notify_all();
         thrown as u64
+    }
+
+    /// Puts back the rest of an utterance that has ended, as an utterance of its own: the next.
+    pub fn put_back(&self, rest: Utterance) {
+        let mut state = self.lock();
+        let number = state.next_number();
+        state.waiting.push_front(Utterance { number, ..rest });
     }
 
     /// Says that nothing more comes, and how many seconds were heard and lost in all.

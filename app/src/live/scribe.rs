@@ -15,6 +15,9 @@ const CHANGE: f32 = 0.6;
 /// Seconds of audio during which a text must have stood to be committed.
 const STAND: f64 = 0.6;
 
+/// Seconds of speech without another word after which a text has stalled.
+const STALL: f64 = 3.0;
+
 /// A text that is complete.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Said {
@@ -125,6 +128,24 @@ impl Scribe {
         let changed = shown != self.shown;
         self.shown = shown;
         Ok(changed)
+    }
+
+    /// Between which seconds of the utterance the text ends, if somebody went on speaking behind it,
+    /// up to second `spoken`: an engine that writes one language at a time stops where another
+    /// begins. `None` where the text goes on, or it is not known where it ends.
+    pub fn stopped(&self, spoken: f64) -> Option<(f64, f64)> {
+        let (before, changed) = self.agreement.changed()?;
+        // The last text may spell the same otherwise.
+        let grown = self.written.tokens.len() > self.agreement.tokens().len() + 2;
+        (spoken - changed >= STALL && !grown).then_some((before, changed))
+    }
+
+    /// Hears audio again, for a translation of less than was written.
+    ///
+    /// # Errors
+    /// As the engine's.
+    pub fn hear(&mut self, samples: &[f32]) -> Result<(), ModelError> {
+        self.engine.hear(samples)
     }
 
     /// The text of the utterance, which has ended.

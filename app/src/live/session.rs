@@ -46,6 +46,8 @@ pub(super) struct Control {
     paused: AtomicBool,
     stopping: AtomicBool,
     hurrying: AtomicBool,
+    /// Between which samples of the session an utterance is to be cut.
+    cut: Mutex<Option<(u64, u64)>>,
     failed: AtomicBool,
     /// Nanoseconds that the engine was busy.
     busy: AtomicU64,
@@ -88,6 +90,7 @@ impl Session {
             paused: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             hurrying: AtomicBool::new(false),
+            cut: Mutex::default(),
             failed: AtomicBool::new(false),
             busy: AtomicU64::new(0),
             meter: OnceLock::new(),
@@ -209,6 +212,15 @@ impl Control {
 
     pub fn is_hurrying(&self) -> bool {
         self.hurrying.load(Ordering::Relaxed)
+    }
+
+    /// Asks that the utterance that is being spoken be cut between two samples of the session.
+    pub fn ask_for_cut(&self, from: u64, to: u64) {
+        *self.cut.lock().unwrap_or_else(PoisonError::into_inner) = Some((from, to));
+    }
+
+    pub fn take_cut(&self) -> Option<(u64, u64)> {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub fn was_busy(&self, time: Duration) {

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// Silence after which a text is completed in advance, in samples: if it turns out to be the end,
 /// nobody waits for the text.
 const IN_ADVANCE: u64 = SAMPLE_RATE as u64 * 96 / 1000;
+/// How far before and behind the place where a text stopped an utterance may be cut, in seconds.
+const BEFORE_STOP: f64 = 0.6;
+const BEHIND_STOP: f64 = 1.5;
 /// Failures in a row that end a session.
 const MOST_FAILURES: u32 = 3;
 
@@ -71,7 +74,7 @@ fn run(
                 if !utterance.samples.is_empty() {
                     now.meet(control, &mut scribe, &utterance);
                 }
-                let result = now.complete(control, &mut scribe, &utterance);
+                let result = now.complete(control, &mut scribe, utterance);
                 now.abandon(control, &scribe);
                 result
             }
@@ -90,10 +93,21 @@ fn run(
     }
 }
 
+/// Between which samples of an utterance its text stopped although somebody went on speaking, up to
+/// a second of it.
+fn stop(scribe: &Scribe, spoken: f64) -> Option<(u64, u64)> {
+    let (before, changed) = scribe.stopped(spoken)?;
+    let sample = |seconds: f64| (seconds.max(0.0) * f64::from(SAMPLE_RATE)) as u64;
+    Some((sample(before - BEFORE_STOP), sample(changed + BEHIND_STOP)))
+}
+
 /// The utterance at hand.
 #[derive(Default)]
 struct Current {
+    /// Its number in the queue.
     number: u64,
+    /// Its number in what is told: they are in order.
+    told: u64,
     /// Whether nothing was told that closes it.
     open: bool,
     /// Its stretch of the session as last seen, in seconds.
@@ -135,7 +149,8 @@ impl Current {
         if self.number != utterance.number {
             // Thrown away for want of room.
             self.abandon(control, scribe);
-            *self = Self { number: utterance.number, ..Self::default() };
+            let (number, told) = (utterance.number, self.told + 1);
+            *self = Self { number, told, ..Self::default() };
             self.begin(control, scribe, utterance);
         }
         (self.start, self.end) = (seconds(utterance.start), seconds(utterance.end()));
@@ -145,7 +160,7 @@ impl Current {
         self.open = true;
         scribe.begin(control.options());
         let start = seconds(utterance.onset);
-        control.tell(Event::Started { utterance: utterance.number, start });
+        control.tell(Event::Started { utterance: self.told, start });
     }
 
     /// Closes what nothing has closed: with what was committed, which stays in any case, or not at
@@ -154,7 +169,7 @@ impl Current {
         if !std::mem::take(&mut self.open) {
             return;
         }
-        let utterance = self.number;
+        let utterance = self.told;
         let shown = scribe.shown();
         if shown.committed.is_empty() {
             control.tell(Event::Dropped { utterance });
@@ -203,6 +218,9 @@ impl Current {
         if self.timed(control, || scribe.partial(&utterance.samples, length))? {
             self.show(control, scribe, utterance, None);
         }
+        if let Some((from, to)) = stop(scribe, length) {
+            control.ask_for_cut(utterance.start + from, utterance.start + to);
+        }
         for stood in scribe.take_commits() {
             let sample = utterance.start + (stood * f64::from(SAMPLE_RATE)) as u64;
             if let Some(arrived) = control.queue.arrival(sample) {
@@ -231,7 +249,7 @@ impl Current {
         let onset = control.queue.arrival(utterance.onset);
         self.measure.shows(format!("{}{tail}", shown.committed), onset);
         control.tell(Event::Partial {
-            utterance: utterance.number,
+            utterance: self.told,
             until: seconds(utterance.end()),
             lang,
             committed: shown.committed,
@@ -244,14 +262,14 @@ impl Current {
         &mut self,
         control: &Control,
         scribe: &mut Scribe,
-        utterance: &Utterance,
+        mut utterance: Utterance,
     ) -> anyhow::Result<()> {
         if self.number != utterance.number {
             return Ok(());
         }
-        let number = utterance.number;
+        let number = self.told;
         let ready = self.ready.take().filter(|ready| Some(ready.silence) == utterance.silence);
-        let (said, translation) = match ready {
+        let (said, mut translation) = match ready {
             Some(Ready { said, translation, .. }) => (said, Some(translation)),
             None if utterance.samples.is_empty() => (Said::default(), Some(None)),
             None if control.is_hurrying() => {
@@ -263,6 +281,16 @@ impl Current {
         };
         if said.text.is_empty() {
             return Ok(());
+        }
+        let spoken = utterance.silence.unwrap_or(utterance.end()).saturating_sub(utterance.start);
+        if !control.is_hurrying()
+            && let Some((from, to)) = stop(scribe, seconds(spoken))
+        {
+            control.queue.put_back(utterance.split_off(from as usize, to as usize));
+            if translation.is_some() && control.options().translate.is_some() {
+                self.timed(control, || scribe.hear(&utterance.samples))?;
+                translation = None;
+            }
         }
         self.open = false;
         scribe.close(&said);

@@ -105,6 +105,24 @@ fn long_speech_is_cut_at_the_best_pause() {
 }
 
 #[test]
+fn a_phrase_is_cut_where_it_is_asked() {
+    let mut segmenter = Segmenter::new(Written, options());
+    let speech = runs(&[(10, 0.0), (20, 0.9), (5, 0.4), (20, 0.9), (5, 0.4), (20, 0.9)]);
+    assert_eq!(segmenter.push(&speech).unwrap(), []);
+    // Before the phrase, and behind all that was heard, there is nothing to cut.
+    assert_eq!(segmenter.cut(0, 5 * 512), []);
+    assert_eq!(segmenter.cut(80 * 512, 90 * 512), []);
+    let found = segmenter.cut(25 * 512, 50 * 512);
+    assert_eq!((found.len(), found[0].start), (1, 8 * 512));
+    assert!((30 * 512..35 * 512).contains(&found[0].end), "{found:?}");
+    assert_eq!(segmenter.speaking_since(), Some(found[0].end));
+    // What came behind goes on.
+    let rest = segmenter.push(&runs(&[(40, 0.0)])).unwrap();
+    assert_eq!((rest.len(), rest[0].start), (1, found[0].end));
+    assert!(rest[0].end >= 80 * 512);
+}
+
+#[test]
 fn speech_without_any_pause_is_cut_late() {
     let found = segments(Written, &options(), &runs(&[(400, 1.0)]), 512);
     assert!(found.windows(2).all(|pair| pair[0].end == pair[1].start));

@@ -227,6 +227,18 @@ impl<V: VoiceActivity> Segmenter<V> {
         Ok(segments)
     }
 
+    /// Cuts the phrase that is being spoken at its best pause between two samples; what comes behind
+    /// it is another phrase. Gives what has ended by that: nothing where no phrase is open there.
+    pub fn cut(&mut self, from: u64, to: u64) -> Vec<Segment> {
+        let mut segments = Vec::new();
+        let position = self.position;
+        let open = self.phrase.take_if(|phrase| phrase.first <= from && from < position);
+        if let Some(phrase) = open {
+            self.phrase = Some(self.cut_phrase(phrase, (from, to), &mut segments));
+        }
+        segments
+    }
+
     /// Forgets everything: the next sample is number 0 of another stream.
     pub fn reset(&mut self) {
         self.detector.reset();
@@ -288,7 +300,8 @@ impl<V: VoiceActivity> Segmenter<V> {
         if phrase.silence.is_some_and(|silence| to - silence >= pause) {
             self.close(&phrase, segments);
         } else if to + FRAME as u64 - phrase.start > self.limits.maximum {
-            self.phrase = Some(self.cut(phrase, segments));
+            let from = self.position.saturating_sub(self.limits.cut_within);
+            self.phrase = Some(self.cut_phrase(phrase, (from, self.position), segments));
         } else {
             self.phrase = Some(phrase);
         }
@@ -308,16 +321,22 @@ impl<V: VoiceActivity> Segmenter<V> {
         self.last_end = end;
     }
 
-    /// Cuts a phrase that grew too long at its best pause; gives the first part, returns the rest.
-    fn cut(&mut self, phrase: Phrase, segments: &mut Vec<Segment>) -> Phrase {
+    /// Cuts a phrase at its best pause between two samples; gives the first part, returns the rest.
+    fn cut_phrase(
+        &mut self,
+        phrase: Phrase,
+        (from, to): (u64, u64),
+        segments: &mut Vec<Segment>,
+    ) -> Phrase {
         let frame = FRAME as u64;
-        let from = self.position.saturating_sub(self.limits.cut_within);
-        let earliest = (from.saturating_sub(phrase.first) / frame) as usize;
+        let place = |sample: u64| (sample.saturating_sub(phrase.first) / frame) as usize;
+        let (earliest, latest) = (place(from), place(to));
         // The least likely three frames; among equals the last, for a long first part.
         let pause = phrase
             .probabilities
             .windows(3)
             .enumerate()
+            .take(latest)
             .skip(earliest)
             .map(|(index, window)| (index + 1, window.iter().sum::<f32>()))
             .min_by(|(a, p), (b, q)| p.total_cmp(q).then(b.cmp(a)));
