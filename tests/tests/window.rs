@@ -107,3 +107,62 @@ fn a_key_begins_and_ends_dictation_into_another_program() {
     desk.output("xdotool", &["windowactivate", "--sync", &window]);
     desk.quit();
 }
+
+#[test]
+fn the_overlay_is_dragged_and_resized_and_locked_it_lets_clicks_through() {
+    let Some(mut desk) = Desk::start() else { return };
+    let settings = |locked: bool, place: [f32; 4]| {
+        format!("version = 1\n[overlay]\nopen = true\nlocked = {locked}\nplace = {place:?}\n")
+    };
+    let file = desk.folder().join("settings.toml");
+    fs::write(&file, settings(false, [200.0, 500.0, 700.0, 130.0])).unwrap();
+    desk.open(&[], "Partita");
+    desk.wait("the overlay", |desk| desk.window_named("Partita captions").is_some());
+    let geometry = |desk: &Desk| {
+        let window = desk.window_named("Partita captions").unwrap();
+        let said = desk.output("xdotool", &["getwindowgeometry", "--shell", &window]);
+        ["X=", "Y=", "WIDTH=", "HEIGHT="].map(|name| {
+            let line = said.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.parse::<i32>().unwrap()
+        })
+    };
+    let drag = |desk: &Desk, from: [&str; 2], by: [&str; 2]| {
+        desk.output("xdotool", &["mousemove", from[0], from[1]]);
+        std::thread::sleep(Duration::from_millis(600));
+        desk.output("xdotool", &["mousedown", "1"]);
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(150));
+            desk.output("xdotool", &["mousemove_relative", "--", by[0], by[1]]);
+        }
+        std::thread::sleep(Duration::from_millis(600));
+        desk.output("xdotool", &["mouseup", "1"]);
+        std::thread::sleep(Duration::from_millis(600));
+    };
+    drag(&desk, ["450", "560"], ["10", "-10"]);
+    let [x, y, width, height] = geometry(&desk);
+    assert!((x - 300).abs() <= 12 && (y - 400).abs() <= 12, "moved to {x}, {y}");
+    assert_eq!([width, height], [700, 130]);
+    let [right, middle] = [x + width - 3, y + 80].map(|place| place.to_string());
+    drag(&desk, [&right, &middle], ["10", "0"]);
+    let wider = geometry(&desk)[2];
+    assert!((780..=820).contains(&wider), "{wider} wide");
+    desk.quit();
+    assert!(desk.settings().contains(&format!("{wider}.0")), "{}", desk.settings());
+
+    // Above the button of a page.
+    fs::write(&file, settings(true, [100.0, 60.0, 300.0, 300.0])).unwrap();
+    desk.open(&[], "Partita");
+    desk.wait("the overlay", |desk| desk.window_named("Partita captions").is_some());
+    std::thread::sleep(Duration::from_secs(1));
+    let page = |desk: &Desk, name: &str| {
+        let picture = desk.picture(name);
+        let part = picture.with_extension("part.rgb");
+        let paths = [&picture, &part].map(|path| path.to_str().unwrap().to_owned());
+        desk.output("convert", &[&paths[0], "-crop", "600x400+560+250", "-depth", "8", &paths[1]]);
+        fs::read(part).unwrap()
+    };
+    let before = page(&desk, "locked-before");
+    desk.click(80, 118);
+    assert!(before != page(&desk, "locked-after"), "the click did not go through");
+    desk.quit();
+}

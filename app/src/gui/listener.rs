@@ -292,6 +292,10 @@ impl Listener {
             scribe.finish_elsewhere();
             self.written = true;
         }
+        if let Some(status) = &mut self.status {
+            // Nothing is waited for any more.
+            (status.backlog, status.load, status.speaking) = (0.0, 0.0, false);
+        }
         self.paused = false;
         self.phase = phase;
     }

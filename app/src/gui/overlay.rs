@@ -11,9 +11,9 @@ use super::widgets::icon_button;
 use crate::live::Line;
 use crate::settings::{Overlay, Shown};
 use eframe::egui::{
-    Align, Color32, Context, CornerRadius, CursorIcon, FontId, Layout, Pos2, Rect, ResizeDirection,
-    Role, Sense, Ui, UiBuilder, Vec2, ViewportBuilder, ViewportCommand, ViewportId, WidgetInfo,
-    X11WindowType, pos2, vec2,
+    Align, Color32, Context, CornerRadius, CursorIcon, Event, FontId, Id, Layout, Pos2, Rect,
+    ResizeDirection, Role, Sense, Ui, UiBuilder, Vec2, ViewportBuilder, ViewportCommand,
+    ViewportId, WidgetInfo, X11WindowType, pos2, vec2,
 };
 
 /// The grip at the edges.
@@ -121,7 +121,7 @@ pub fn draw(ui: &mut Ui, lines: &[Line], overlay: &mut Overlay, used: Use) {
         if ui.rect_contains_pointer(all) {
             buttons(ui, all, overlay, used);
         }
-        remember(ui, overlay, used);
+        remember(ui, all, overlay, used);
     }
 }
 
@@ -205,12 +205,50 @@ fn handle(ui: &Ui, all: Rect, response: &eframe::egui::Response) {
             Some(_) => CursorIcon::ResizeNeSw,
         });
     }
-    if response.drag_started() {
-        ui.ctx().send_viewport_cmd(match edge {
-            Some(direction) => ViewportCommand::BeginResize(direction),
-            None => ViewportCommand::StartDrag,
-        });
+    if let Some(direction) = edge.filter(|_| response.drag_started()) {
+        ui.ctx().send_viewport_cmd(ViewportCommand::BeginResize(direction));
+        return;
     }
+    // A window that never has the keyboard may not hand its move to the window manager (the window
+    // library asks for the focus), so it follows the pointer by itself; where windows do not know
+    // their place (Wayland), the manager is asked all the same.
+    let taken = taken();
+    let (outer, moved) = ui.input(|input| {
+        let moved = |event: &Event| matches!(event, Event::PointerMoved(_));
+        (input.viewport().outer_rect, input.events.iter().any(moved))
+    });
+    let Some(outer) = outer else {
+        if response.drag_started() {
+            ui.ctx().send_viewport_cmd(ViewportCommand::StartDrag);
+        }
+        return;
+    };
+    if response.drag_started() {
+        let at = ui.input(|input| input.pointer.press_origin()).unwrap_or(pointer);
+        ui.data_mut(|data| data.insert_temp(taken, Taken { at, wanted: outer.min }));
+    }
+    let Some(now) = ui.data(|data| data.get_temp::<Taken>(taken)) else { return };
+    if !response.dragged() {
+        ui.data_mut(|data| data.remove_temp::<Taken>(taken));
+    } else if moved && outer.min.distance(now.wanted) < 1.5 {
+        // Only when it is where it was sent, and the pointer is known as seen from there.
+        let wanted = (outer.min + (pointer - now.at)).round();
+        ui.data_mut(|data| data.insert_temp(taken, Taken { wanted, ..now }));
+        ui.ctx().send_viewport_cmd(ViewportCommand::OuterPosition(wanted));
+    }
+}
+
+fn taken() -> Id {
+    Id::unique("overlay-taken")
+}
+
+/// How the window is being moved.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    /// Where it was taken, from its corner.
+    at: Pos2,
+    /// Where it was sent.
+    wanted: Pos2,
 }
 
 fn edge(all: Rect, at: Pos2) -> Option<ResizeDirection> {
@@ -253,16 +291,19 @@ fn buttons(ui: &mut Ui, all: Rect, overlay: &mut Overlay, used: Use) {
 }
 
 /// Keeps the place for the next time; Wayland does not tell it.
-fn remember(ui: &Ui, overlay: &mut Overlay, used: Use) {
-    let (outer, inner, down) = ui.input(|input| {
-        let viewport = input.viewport();
-        (viewport.outer_rect, viewport.inner_rect, input.pointer.any_down())
-    });
-    let (Some(outer), Some(inner)) = (outer, inner) else { return };
-    let place = [outer.left(), outer.top(), inner.width(), inner.height()].map(f32::round);
+fn remember(ui: &Ui, all: Rect, overlay: &mut Overlay, used: Use) {
+    // Whether a button is down is not known for sure: of a change of size, the window manager keeps
+    // its release to itself.
+    if ui.data(|data| data.get_temp::<Taken>(taken())).is_some() {
+        return;
+    }
+    let Some(outer) = ui.input(|input| input.viewport().outer_rect) else { return };
+    // What is drawn: the size that is told lags behind that which the window manager gave.
+    let size = all.size();
+    let place = [outer.left(), outer.top(), size.x, size.y].map(f32::round);
     // Drawn within the window (where there are no others), the place would be the window's.
     let own = used == Use::Alone || ui.ctx().viewport_id() != ViewportId::ROOT;
-    if own && !down && overlay.place != Some(place) {
+    if own && overlay.place != Some(place) {
         overlay.place = Some(place);
     }
 }
