@@ -69,7 +69,7 @@ pub struct Text {
     /// Where the marks are.
     pub marks: Marks,
     /// The tokens that the model reads and writes, in the order of its outputs: those of its
-    /// shortlist, then the marks.
+    /// shortlist, and the marks.
     pub ids: Vec<u32>,
     /// Its file.
     pub file: Arc<WeightFile>,
@@ -111,13 +111,15 @@ impl Merged {
         let file = Arc::new(WeightFile::open(&text.path)?);
         let tokenizer = Arc::new(TextTokenizer::from_gguf(&file)?);
         let marks = Marks::for_tokenizer(&tokenizer);
-        let is_mark = |id: &u32| marks.ids().any(|mark| mark == *id);
-        let mut ids = trained.config.shortlist.ids().to_vec();
-        ids.retain(|id| !is_mark(id));
-        let mut last: Vec<u32> = marks.ids().collect();
-        last.sort_unstable();
-        ids.extend(last);
         let config = LlmConfig::from_gguf(&file)?;
+        let mut ids = trained.config.shortlist.ids().to_vec();
+        ids.extend(marks.ids());
+        ids.sort_unstable();
+        ids.dedup();
+        if config.tied {
+            // As in the network, whose outputs for trained rows come last.
+            ids.sort_by_key(|&id| marks.of(id).is_some());
+        }
         let text = Text { config, tokenizer, marks, ids, file, trained };
         Self::over(encoder, Some(delta), Some(text)).context(model.to_owned())
     }
