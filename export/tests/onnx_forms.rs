@@ -26,6 +26,8 @@ fn forms_have_the_shapes_that_they_fill() {
         Form::Int8Scales,
         Form::Nibbles,
         Form::NibbleScales,
+        Form::Bytes,
+        Form::ByteScales,
     ] {
         let elements: usize = form.shape(&shape).iter().product();
         let bytes = form.encode(&shape, &values(120)).len() as u64;
@@ -67,6 +69,22 @@ fn eight_bits_are_off_by_half_a_step_at_most() {
         let found = (f32::from(*number) - 128.0) * scales[i / ROW];
         assert!((found - value).abs() <= scales[i / ROW] * 0.5001, "{i}: {found} for {value}");
     }
+}
+
+#[test]
+fn blocks_of_eight_bits_are_off_by_half_a_step_at_most() {
+    const ROW: usize = 40;
+    let (shape, values) = ([2, ROW], values(2 * ROW));
+    let scales = floats(&Form::ByteScales.encode(&shape, &values));
+    let numbers = Form::Bytes.encode(&shape, &values);
+    assert_eq!((scales.len(), numbers.len()), (4, 4 * 32));
+    for (i, value) in values.iter().enumerate() {
+        let block = i / ROW * 2 + i % ROW / 32;
+        let number = numbers[block * 32 + i % ROW % 32];
+        let found = (f32::from(number) - 128.0) * scales[block];
+        assert!((found - value).abs() <= scales[block] * 0.5001, "{i}: {found} for {value}");
+    }
+    assert!(numbers[32 + 8..64].iter().all(|&filling| filling == 128));
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use anyhow::{Result, ensure};
 use half::f16;
 
-use super::quantize::{BLOCK, int8, int8_scales, nibble_scales, nibbles};
+use super::quantize::{
+    BLOCK, byte_scales, bytes, int8, int8_scales, nibble_scales, nibbles,
+};
 use crate::merged::Weight;
 
 /// Types of elements, by ONNX's numbers.
@@ -54,15 +56,19 @@ pub enum Form {
     Nibbles,
     /// Their scales, `[n, blocks]`.
     NibbleScales,
+    /// 8-bit numbers with 128 for zero, `[n, blocks, 32]`; a scale for 32 inputs.
+    Bytes,
+    /// Their scales, `[n, blocks]`.
+    ByteScales,
 }
 
 impl Form {
     /// Type of the elements.
     pub fn element(self) -> Element {
         match self {
-            Self::Plain | Self::Transposed | Self::Int8Scales | Self::NibbleScales => Element::F32,
             Self::Half | Self::TransposedHalf => Element::F16,
-            Self::Int8 | Self::Int8Rows | Self::Nibbles => Element::U8,
+            Self::Int8 | Self::Int8Rows | Self::Nibbles | Self::Bytes => Element::U8,
+            _ => Element::F32,
         }
     }
 
@@ -73,7 +79,8 @@ impl Form {
             (Self::Transposed | Self::TransposedHalf | Self::Int8, &[n, k]) => vec![k, n],
             (Self::Int8Scales, &[n, _]) => vec![n],
             (Self::Nibbles, &[n, k]) => vec![n, blocks(k), BLOCK / 2],
-            (Self::NibbleScales, &[n, k]) => vec![n, blocks(k)],
+            (Self::Bytes, &[n, k]) => vec![n, blocks(k), BLOCK],
+            (Self::NibbleScales | Self::ByteScales, &[n, k]) => vec![n, blocks(k)],
             _ => shape.to_vec(),
         }
     }
@@ -91,6 +98,8 @@ impl Form {
             Self::Int8Scales => floats(&int8_scales(row, values)),
             Self::Nibbles => nibbles(row, values),
             Self::NibbleScales => floats(&nibble_scales(row, values)),
+            Self::Bytes => bytes(row, values),
+            Self::ByteScales => floats(&byte_scales(row, values)),
         }
     }
 }

@@ -9,6 +9,17 @@ use super::quantize::{BLOCK, ZERO};
 use super::{Dtype, Length};
 use crate::merged::Weight;
 
+/// Matrices that have 8 bits where others have 4. They are those that llama.cpp's Q4_K_M gives more,
+/// and the keys, which few heads share. On twelve sentences through Gemma 3 270M they halve what 4 bits
+/// cost (0.38 nats a token with none of them, 0.25 with the outputs, 0.16 with all) for a third more
+/// bytes.
+fn wants_more(name: &str) -> bool {
+    ["attn_k.weight", "attn_v.weight", "ffn_down.weight", "output.weight"]
+        .iter()
+        .any(|end| name.ends_with(end))
+        && !name.ends_with("attn_output.weight")
+}
+
 /// A graph of layers with matrices of one type.
 pub struct Layers {
     /// The graph.
@@ -49,12 +60,16 @@ impl Layers {
             }
             Dtype::Int8 => self.integer_product(x, weight, outputs),
             Dtype::Q4 => {
-                let blocks = self.graph.weight(weight.clone(), Form::Nibbles);
-                let scales = self.graph.weight(weight, Form::NibbleScales);
+                let (bits, numbers, scales) = match wants_more(&weight.name) {
+                    true => (8, Form::Bytes, Form::ByteScales),
+                    false => (4, Form::Nibbles, Form::NibbleScales),
+                };
+                let blocks = self.graph.weight(weight.clone(), numbers);
+                let scales = self.graph.weight(weight, scales);
                 let settings = [
                     ("K", Setting::Int(inputs as i64)),
                     ("N", Setting::Int(outputs as i64)),
-                    ("bits", Setting::Int(4)),
+                    ("bits", Setting::Int(bits)),
                     ("block_size", Setting::Int(BLOCK as i64)),
                     // Inputs in 8 bits: the fast path of processors.
                     ("accuracy_level", Setting::Int(4)),

@@ -53,7 +53,8 @@ pub enum Dtype {
     Fp16,
     /// 8 bits, a scale an output; inputs become 8 bits at each pass, convolutions stay floats
     Int8,
-    /// 4 bits, a scale for 32 weights (MatMulNBits); embeddings in 8, convolutions stay floats
+    /// 4 bits, a scale for 32 weights (MatMulNBits); embeddings, outputs and what llama.cpp's Q4_K_M
+    /// gives more bits in 8, convolutions stay floats
     Q4,
 }
 

@@ -17,12 +17,28 @@ pub fn int8_scales(row: usize, values: &[f32]) -> Vec<f32> {
 
 /// Rows of 8-bit numbers with [`ZERO`] for zero.
 pub fn int8(row: usize, values: &[f32]) -> Vec<u8> {
-    let rounded = |value: f32, scale: f32| {
-        let number = if scale > 0.0 { (value / scale).round().clamp(-127.0, 127.0) } else { 0.0 };
-        (number as i32 + i32::from(ZERO)) as u8
-    };
     let rows = values.chunks(row).zip(int8_scales(row, values));
     rows.flat_map(|(row, scale)| row.iter().map(move |&value| rounded(value, scale))).collect()
+}
+
+fn rounded(value: f32, scale: f32) -> u8 {
+    let number = if scale > 0.0 { (value / scale).round().clamp(-127.0, 127.0) } else { 0.0 };
+    (number as i32 + i32::from(ZERO)) as u8
+}
+
+/// A scale a block of a row: its largest element becomes ±127.
+pub fn byte_scales(row: usize, values: &[f32]) -> Vec<f32> {
+    blocks(row, values).flat_map(|block| int8_scales(block.len(), block)).collect()
+}
+
+/// Blocks of 32 bytes with [`ZERO`] for zero. What a last block lacks is zero.
+pub fn bytes(row: usize, values: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(values.len());
+    for (block, scale) in blocks(row, values).zip(byte_scales(row, values)) {
+        bytes.extend(block.iter().map(|&value| rounded(value, scale)));
+        bytes.extend((block.len()..BLOCK).map(|_| ZERO));
+    }
+    bytes
 }
 
 /// A scale a block of a row. Of nine, by which the element farthest from zero becomes -7.2 to -8.8,
