@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     };
     let speech = Path::new(model).join(TrainedModel::DESCRIPTION).is_file();
     let (mut tensors, mut texts) = (Vec::new(), Vec::new());
-    let listen: Box<dyn Fn(usize, &Clip, &mut Kept) -> Result<()>> = match speech {
+    let listen: Listen = match speech {
         true => {
             let engine = open(Path::new(model))?;
             Box::new(move |index, clip, kept| say(&engine, index, clip, kept))
@@ -62,6 +62,9 @@ fn main() -> Result<()> {
 
 /// Tensors and texts by name.
 type Kept = (Vec<(String, Tensor)>, Vec<(String, String)>);
+
+/// Keeps what a model makes of a clip.
+type Listen = Box<dyn Fn(usize, &Clip, &mut Kept) -> Result<()>>;
 
 struct Clip {
     samples: Vec<f32>,

@@ -88,6 +88,8 @@ pub struct Merged {
     _made: Option<tempfile::TempDir>,
 }
 
+/// The largest published encoder has 32; each costs memory before weights are read.
+const MOST_LAYERS: usize = 1024;
 const TABLE: &str = "token_embd.weight";
 const MARKS: &str = "marks.weight";
 
@@ -127,6 +129,8 @@ impl Merged {
     fn over(encoder: Found, delta: Option<WeightFile>, text: Option<Text>) -> Result<Self> {
         let file = WeightFile::open(&encoder.path)?;
         let whisper = WhisperConfig::from_file(&file)?;
+        let layers = whisper.encoder_layers;
+        ensure!(layers <= MOST_LAYERS, "an encoder of {layers} layers");
         if let Some(text) = &text {
             let adapter = &text.trained.config.adapter;
             let (heard, width) = (whisper.width, text.config.width);

@@ -6,8 +6,8 @@
 mod small;
 
 use partita_export::merged::Merged;
-use partita_export::onnx::proto::{Model, Tensor, ValueInfo};
 use partita_export::onnx::proto::Extent;
+use partita_export::onnx::proto::{Model, Tensor, ValueInfo};
 use partita_export::onnx::{Dtype, Element, MOST_INSIDE, OPSET, export};
 use partita_model::files::{WeightFile, write_safetensors};
 use partita_model::speech::{AdapterShape, TrainedModel};
@@ -144,11 +144,15 @@ fn small_files_say_what_the_graphs_are() {
     assert_eq!(config["partita"]["languages"], serde_json::json!(["en", "de"]));
     assert!(config.get("transformers.js_config").is_none());
     let processor = json(&out, "processor_config.json");
-    assert_eq!((&processor["encoder_ds_factor"], &processor["stack_factor"]), (&320.into(), &4.into()));
+    assert_eq!(
+        (&processor["encoder_ds_factor"], &processor["stack_factor"]),
+        (&320.into(), &4.into())
+    );
     let preprocessor = json(&out, "preprocessor_config.json");
     assert_eq!(preprocessor["feature_size"], 80);
     assert_eq!(json(&out, "generation_config.json")["eos_token_id"], 1);
-    let template = json(&out, "tokenizer_config.json")["chat_template"].as_str().unwrap().to_owned();
+    let template =
+        json(&out, "tokenizer_config.json")["chat_template"].as_str().unwrap().to_owned();
     assert!(template.contains("bos_token + content") && template.contains("<|audio|>"));
 }
 
@@ -194,7 +198,9 @@ fn large_graphs_have_their_weights_beside_them() {
     let split = &json(&out, "config.json")["transformers.js_config"]["use_external_data_format"];
     assert_eq!(split["audio_encoder.onnx"], 1);
     assert_eq!(split["decoder_model_merged.onnx"], 1);
-    assert!(split.get("embed_tokens.onnx").is_none() && split.get("audio_encoder_q4.onnx").is_none());
+    assert!(
+        split.get("embed_tokens.onnx").is_none() && split.get("audio_encoder_q4.onnx").is_none()
+    );
     for name in ["audio_encoder", "decoder_model_merged"] {
         let data = fs::read(out.join(format!("onnx/{name}.onnx_data"))).unwrap();
         let graph = read(&out, name, Dtype::Fp32).graph.unwrap();
@@ -224,7 +230,13 @@ fn large_graphs_have_their_weights_beside_them() {
 fn what_cannot_be_exported_is_named_and_leaves_nothing() {
     let left = |out: &Path| -> usize {
         let inside = fs::read_dir(out.join("onnx")).into_iter().flatten().count();
-        inside + fs::read_dir(out).into_iter().flatten().flatten().filter(|e| e.path().is_file()).count()
+        inside
+            + fs::read_dir(out)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter(|e| e.path().is_file())
+                .count()
     };
     let folder = tempfile::tempdir().unwrap();
     let shape = AdapterShape::ConvGlu { strides: [2, 2, 1], bottleneck: 16 };

@@ -50,10 +50,8 @@ fn columns_become_rows() {
 #[test]
 fn what_is_too_large_for_16_bits_stays_finite() {
     let bytes = Form::Half.encode(&[3], &[1e6, -1e6, 1.0]);
-    let found: Vec<f32> = bytes
-        .chunks_exact(2)
-        .map(|pair| f16::from_le_bytes([pair[0], pair[1]]).to_f32())
-        .collect();
+    let found: Vec<f32> =
+        bytes.chunks_exact(2).map(|pair| f16::from_le_bytes([pair[0], pair[1]]).to_f32()).collect();
     assert_eq!(found, [65504.0, -65504.0, 1.0]);
 }
 

@@ -159,7 +159,7 @@ fn decode(
 }
 
 fn key_heads(session: &Session) -> usize {
-    let cache = session.inputs().iter().nth(4).unwrap();
+    let cache = &session.inputs()[4];
     cache.dtype().tensor_shape().unwrap()[1] as usize
 }
 
@@ -227,8 +227,7 @@ fn logits_are_the_language_models_at_once_in_steps_and_behind_padding() {
 
             // Numbers of 8 bits depend on what else is in a pass.
             let same = if dtype == Dtype::Fp32 { 0.999_999 } else { 2.0 * tolerance(dtype) - 1.0 };
-            let (_, mut caches) =
-                decode(&mut session, &x.narrow(1, 0, 7).unwrap(), &[], (0, 1));
+            let (_, mut caches) = decode(&mut session, &x.narrow(1, 0, 7).unwrap(), &[], (0, 1));
             for at in 7..13 {
                 let step;
                 (step, caches) =

@@ -212,8 +212,7 @@ fn external(config: &mut Value, folder: &Path, split: &[String]) {
         Ok(bytes) if short => serde_json::from_slice(&bytes).unwrap_or_default(),
         _ => Value::Null,
     };
-    let mut graphs: Map<String, Value> =
-        before[OWN][KEY].as_object().cloned().unwrap_or_default();
+    let mut graphs: Map<String, Value> = before[OWN][KEY].as_object().cloned().unwrap_or_default();
     graphs.extend(split.iter().map(|name| (name.clone(), 1.into())));
     if !graphs.is_empty() {
         config[OWN] = json!({KEY: graphs});

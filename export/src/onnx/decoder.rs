@@ -179,10 +179,8 @@ impl View {
     fn turn(&self, layers: &mut Layers, x: &Value) -> Value {
         let [a, b] = layers.halves(x);
         let product = |layers: &mut Layers, x: &Value, by: &Value| layers.graph.op("Mul", &[x, by]);
-        let (a_cos, b_sin) =
-            (product(layers, &a, &self.cosines), product(layers, &b, &self.sines));
-        let (b_cos, a_sin) =
-            (product(layers, &b, &self.cosines), product(layers, &a, &self.sines));
+        let (a_cos, b_sin) = (product(layers, &a, &self.cosines), product(layers, &b, &self.sines));
+        let (b_cos, a_sin) = (product(layers, &b, &self.cosines), product(layers, &a, &self.sines));
         let first = layers.graph.op("Sub", &[&a_cos, &b_sin]);
         let second = layers.graph.op("Add", &[&b_cos, &a_sin]);
         layers.concat(&[&first, &second], -1)
@@ -191,12 +189,7 @@ impl View {
 
 /// `[batch, 1, time, past + time]`: 0 where a position may look, [`UNSEEN`] where it lies ahead,
 /// further back than the window, or is padding.
-fn seen(
-    layers: &mut Layers,
-    window: Option<SlidingWindow>,
-    mask: &Value,
-    x: &Value,
-) -> Value {
+fn seen(layers: &mut Layers, window: Option<SlidingWindow>, mask: &Value, x: &Value) -> Value {
     let scalar = |layers: &mut Layers, x: &Value, axis| {
         let length = layers.length(x, axis);
         layers.reshape(&length, &[])

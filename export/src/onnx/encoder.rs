@@ -11,6 +11,8 @@ use super::{Dtype, Length};
 use crate::merged::{Merged, Part, Text, Weight};
 
 const BATCH: Length = Length::Named("batch_size");
+/// The largest dimension of an adapter that is believed.
+const LARGEST: usize = 1 << 20;
 
 /// The encoder alone, under the names that transformers.js has for Whisper: `input_features`
 /// `[batch, bins, frames]` (log-mel, 10 ms each, up to 30 s) to `last_hidden_state`
@@ -108,7 +110,8 @@ fn adapter(layers: &mut Layers, x: &Value, text: &Text) -> Result<Value> {
             config.shape.name()
         );
     };
-    ensure!(stack > 0 && hidden > 0, "an adapter of stack {stack} and width {hidden}");
+    let fits = [stack, hidden].iter().all(|dim| (1..=LARGEST).contains(dim));
+    ensure!(fits, "an adapter of stack {stack} and width {hidden}");
     // Zeros behind the frames up to a multiple of the stack: (-time) mod stack.
     let time = layers.length(x, 1);
     let behind = layers.graph.op("Neg", &[&time]);

@@ -175,9 +175,8 @@ fn stream(
             head + key_len(RAW_DATA_OF_TENSOR) as u64 + encoded_len_varint(raw) as u64 + raw
         })
     };
-    let within = |tag: u32, length: u64| {
-        key_len(tag) as u64 + encoded_len_varint(length) as u64 + length
-    };
+    let within =
+        |tag: u32, length: u64| key_len(tag) as u64 + encoded_len_varint(length) as u64 + length;
     let lengths: Vec<u64> = tensors.iter().zip(inside).map(|(t, data)| length(t, data)).collect();
     let weights: u64 = lengths.iter().map(|&length| within(INITIALIZER_OF_GRAPH, length)).sum();
     begin(&mut out, GRAPH_OF_MODEL, frame.encoded_len() as u64 + weights)?;

@@ -1,6 +1,6 @@
 //! A graph as it is built: one call an operation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::initializer::{Content, Element, Form, Initializer, floats};
 use super::proto::{Attribute, Dimension, Extent, Node, Shape, TensorType, Type, ValueInfo};
@@ -55,6 +55,8 @@ pub struct Graph {
     inputs: Vec<ValueInfo>,
     outputs: Vec<ValueInfo>,
     notes: Vec<(String, String)>,
+    /// Names of weights that are there already.
+    weights: HashSet<String>,
     /// Constants that are there already, by type, shape and bytes.
     constants: HashMap<(Element, Vec<usize>, Vec<u8>), Value>,
     /// Values made once for several users.
@@ -120,12 +122,7 @@ impl Graph {
     }
 
     /// An operation with settings and one output.
-    pub fn op_with(
-        &mut self,
-        op: &str,
-        inputs: &[&Value],
-        settings: &[(&str, Setting)],
-    ) -> Value {
+    pub fn op_with(&mut self, op: &str, inputs: &[&Value], settings: &[(&str, Setting)]) -> Value {
         self.node(op, "", inputs, settings)
     }
 
@@ -203,7 +200,7 @@ impl Graph {
             Form::Plain => weight.name.clone(),
             _ => format!("{}.{form:?}", weight.name),
         };
-        if !self.initializers.iter().any(|known| known.name == name) {
+        if self.weights.insert(name.clone()) {
             let (element, shape) = (form.element(), form.shape(&weight.shape));
             let content = Content::Weight(weight, form);
             self.initializers.push(Initializer { name: name.clone(), element, shape, content });

@@ -3,9 +3,7 @@
 use anyhow::{Result, ensure};
 use half::f16;
 
-use super::quantize::{
-    BLOCK, byte_scales, bytes, int8, int8_scales, nibble_scales, nibbles,
-};
+use super::quantize::{BLOCK, byte_scales, bytes, int8, int8_scales, nibble_scales, nibbles};
 use crate::merged::Weight;
 
 /// Types of elements, by ONNX's numbers.

@@ -55,9 +55,7 @@ pub fn json(text: &Text) -> Result<Value> {
     }
     added.push(token(names.len(), AUDIO, true));
 
-    let replace = |from: &str, to: &str| {
-        json!({"type": "Replace", "pattern": {"String": from}, "content": to})
-    };
+    let replace = |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
     let mut normalizers = vec![replace(" ", SPACE)];
     let mut decoders =
         vec![replace(SPACE, " "), json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
@@ -111,8 +109,9 @@ fn token(place: usize, content: &str, special: bool) -> Value {
 
 /// Every pair of pieces that makes a piece, pieces of the highest score first.
 fn merges(text: &Text, scores: &[f32]) -> Vec<String> {
-    let is_piece =
-        |id: u32| matches!(text.tokenizer.kind(id), Some(TokenKind::Normal | TokenKind::UserDefined));
+    let is_piece = |id: u32| {
+        matches!(text.tokenizer.kind(id), Some(TokenKind::Normal | TokenKind::UserDefined))
+    };
     let pieces: Vec<(&str, f32)> = text
         .ids
         .iter()
