@@ -59,26 +59,33 @@ enum Command {
         /// The folder to write into
         #[arg(short, long, value_name = "DIR")]
         output: PathBuf,
+        /// Put the weights of graphs of more MiB than this into a second file; no graph may be larger
+        /// than 2 GiB
+        #[arg(long, value_name = "MIB", default_value_t = onnx::MOST_INSIDE >> 20)]
+        split_over: u64,
     },
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Inspect { files, json, tensors } => inspect_all(&files, json, tensors),
-        Command::Onnx { model, dtype, output } => match export_onnx(&model, dtype, &output) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                let _ = writeln!(io::stderr(), "error: {error:#}");
-                ExitCode::FAILURE
+        Command::Onnx { model, dtype, output, split_over } => {
+            let most = split_over.saturating_mul(1 << 20).min(onnx::MOST_INSIDE);
+            match export_onnx(&model, dtype, &output, most) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    let _ = writeln!(io::stderr(), "error: {error:#}");
+                    ExitCode::FAILURE
+                }
             }
-        },
+        }
     }
 }
 
-fn export_onnx(model: &str, dtype: onnx::Dtype, output: &Path) -> anyhow::Result<()> {
+fn export_onnx(model: &str, dtype: onnx::Dtype, output: &Path, most: u64) -> anyhow::Result<()> {
     let merged = Merged::open(model)?;
     let mut out = io::stdout().lock();
-    for (path, bytes) in onnx::export(&merged, dtype, output, onnx::MOST_INSIDE)? {
+    for (path, bytes) in onnx::export(&merged, dtype, output, most)? {
         writeln!(out, "{bytes:>12}  {}", path.display())?;
     }
     Ok(())

@@ -224,6 +224,11 @@ fn large_graphs_have_their_weights_beside_them() {
         }
         assert!(outside > 5, "{name}: {outside}");
     }
+    // Written again as one file, nothing is left of the other.
+    export(&merged, Dtype::Fp32, &out, MOST_INSIDE).unwrap();
+    assert!(json(&out, "config.json").get("transformers.js_config").is_none());
+    let left = fs::read_dir(out.join("onnx")).unwrap().flatten();
+    assert!(left.map(|entry| entry.file_name()).all(|n| !n.to_string_lossy().ends_with("_data")));
 }
 
 #[test]

@@ -18,24 +18,24 @@ const LONGEST: usize = 448;
 /// Longest configuration of an earlier export that is read.
 const LONGEST_CONFIG: u64 = 10_000_000;
 
-/// Names and contents. `split` are graphs whose weights lie in files of their own; those that earlier
-/// exports into `folder` say so of stay.
+/// Names and contents. `graphs` are the graphs that are written now, and whether their weights lie in
+/// files of their own; what earlier exports into `folder` say of others stays.
 ///
 /// # Errors
 /// When the tokenizer lacks a token.
 pub fn files(
     model: &Merged,
     folder: &Path,
-    split: &[String],
+    graphs: &[(String, bool)],
 ) -> Result<Vec<(&'static str, Value)>> {
     let preprocessor = ("preprocessor_config.json", preprocessor(model));
     let Some(text) = &model.text else {
         let mut config = whisper(&model.whisper);
-        external(&mut config, folder, split);
+        external(&mut config, folder, graphs);
         return Ok(vec![("config.json", config), preprocessor]);
     };
     let mut config = config(model, text)?;
-    external(&mut config, folder, split);
+    external(&mut config, folder, graphs);
     let stack = match text.trained.config.adapter.shape {
         AdapterShape::Ultravox { stack, .. } => stack,
         _ => 1,
@@ -203,7 +203,7 @@ fn chat_template() -> String {
 }
 
 /// Tells transformers.js which graphs have their weights in a file of their own.
-fn external(config: &mut Value, folder: &Path, split: &[String]) {
+fn external(config: &mut Value, folder: &Path, graphs: &[(String, bool)]) {
     const OWN: &str = "transformers.js_config";
     const KEY: &str = "use_external_data_format";
     let path = folder.join("config.json");
@@ -212,9 +212,14 @@ fn external(config: &mut Value, folder: &Path, split: &[String]) {
         Ok(bytes) if short => serde_json::from_slice(&bytes).unwrap_or_default(),
         _ => Value::Null,
     };
-    let mut graphs: Map<String, Value> = before[OWN][KEY].as_object().cloned().unwrap_or_default();
-    graphs.extend(split.iter().map(|name| (name.clone(), 1.into())));
-    if !graphs.is_empty() {
-        config[OWN] = json!({KEY: graphs});
+    let mut outside: Map<String, Value> = before[OWN][KEY].as_object().cloned().unwrap_or_default();
+    for (name, split) in graphs {
+        match split {
+            true => outside.insert(name.clone(), 1.into()),
+            false => outside.remove(name),
+        };
+    }
+    if !outside.is_empty() {
+        config[OWN] = json!({KEY: outside});
     }
 }

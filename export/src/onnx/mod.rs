@@ -98,19 +98,23 @@ pub fn export(
     let inside = folder.join("onnx");
     fs::create_dir_all(&inside).with_context(|| inside.display().to_string())?;
     let mut staged = Staged::default();
-    let mut split = Vec::new();
+    let mut written = Vec::new();
     for graph in &graphs {
         let name = format!("{}{}.onnx", graph.name(), dtype.suffix());
         let fetch = |weight: &_| model.floats(weight);
-        if file::write(&mut staged, &inside.join(&name), graph, most_inside, &fetch)? {
-            split.push(name);
-        }
+        let split = file::write(&mut staged, &inside.join(&name), graph, most_inside, &fetch)?;
+        written.push((name, split));
     }
-    for (name, content) in config::files(model, folder, &split)? {
+    for (name, content) in config::files(model, folder, &written)? {
         staged.add(&folder.join(name), &serde_json::to_vec_pretty(&content)?)?;
     }
     if let Some(tokenizer) = tokenizer {
         staged.add(&folder.join("tokenizer.json"), &serde_json::to_vec(&tokenizer)?)?;
     }
-    staged.place()
+    let placed = staged.place()?;
+    for (name, _) in written.iter().filter(|(_, split)| !split) {
+        // Weights of an earlier export, which nothing reads any more.
+        let _ = fs::remove_file(inside.join(format!("{name}_data")));
+    }
+    Ok(placed)
 }
