@@ -2,4 +2,7 @@
 //!
 //! What the program `partita-export` does is here; `main.rs` only reads its command line.
 
+pub mod bases;
 pub mod inspect;
+pub mod merged;
+pub mod onnx;

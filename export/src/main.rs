@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use partita_export::inspect;
+use partita_export::merged::Merged;
+use partita_export::{inspect, onnx};
 use partita_model::files::WeightFile;
 
 /// Looks into, quantizes and exports the models of Partita.
@@ -39,10 +40,58 @@ enum Command {
         #[arg(long)]
         tensors: bool,
     },
+    /// Writes a model as ONNX graphs in the layout that transformers.js reads for Ultravox.
+    ///
+    /// A trained model becomes audio_encoder, embed_tokens and decoder_model_merged with the words
+    /// that it was trained with; of a Whisper model the encoder is written. Several types may be
+    /// exported into one folder.
+    #[command(after_help = "Examples:\n  \
+        partita-export onnx runs/de-en -o de-en-onnx\n  \
+        partita-export onnx runs/de-en --dtype q4 -o de-en-onnx\n  \
+        partita-export onnx whisper-base -o whisper-base-onnx")]
+    Onnx {
+        /// A trained model's folder, or a Whisper model: a file, a folder, or one of the store
+        #[arg(value_name = "RUN|MODEL")]
+        model: String,
+        /// The type of matrices
+        #[arg(long, value_enum, default_value_t)]
+        dtype: onnx::Dtype,
+        /// The folder to write into
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+        /// Put the weights of graphs of more MiB than this into a second file; no graph may be larger
+        /// than 2 GiB
+        #[arg(long, value_name = "MIB", default_value_t = onnx::MOST_INSIDE >> 20)]
+        split_over: u64,
+    },
 }
 
 fn main() -> ExitCode {
-    let Command::Inspect { files, json, tensors } = Arguments::parse().command;
+    match Arguments::parse().command {
+        Command::Inspect { files, json, tensors } => inspect_all(&files, json, tensors),
+        Command::Onnx { model, dtype, output, split_over } => {
+            let most = split_over.saturating_mul(1 << 20).min(onnx::MOST_INSIDE);
+            match export_onnx(&model, dtype, &output, most) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    let _ = writeln!(io::stderr(), "error: {error:#}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
+    }
+}
+
+fn export_onnx(model: &str, dtype: onnx::Dtype, output: &Path, most: u64) -> anyhow::Result<()> {
+    let merged = Merged::open(model)?;
+    let mut out = io::stdout().lock();
+    for (path, bytes) in onnx::export(&merged, dtype, output, most)? {
+        writeln!(out, "{bytes:>12}  {}", path.display())?;
+    }
+    Ok(())
+}
+
+fn inspect_all(files: &[PathBuf], json: bool, tensors: bool) -> ExitCode {
     let mut status = ExitCode::SUCCESS;
     for (i, file) in files.iter().enumerate() {
         let shown = match report(file, json, tensors) {

@@ -61,7 +61,9 @@ impl Ultravox {
         let [value, gate] = halves.as_slice() else {
             candle_core::bail!("a gated layer of odd width");
         };
-        let x = gated(gate.contiguous()?, &value.contiguous()?, Gate::Silu, self.mode)?;
+        // Of a single vector both halves are contiguous where they are, in one storage.
+        let gate = gate.force_contiguous()?;
+        let x = gated(gate, &value.contiguous()?, Gate::Silu, self.mode)?;
         let x = self.down.forward(&self.norm_mid.forward(&x)?)?;
         Ok((x, strided(lengths, self.stack)))
     }
