@@ -2,4 +2,5 @@
 //!
 //! What the program `partita-export` does is here; `main.rs` only reads its command line.
 
+pub mod gguf;
 pub mod inspect;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use partita_export::inspect;
+use partita_export::{gguf, inspect};
 use partita_model::files::WeightFile;
 
 /// Looks into, quantizes and exports the models of Partita.
@@ -18,6 +18,16 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Writes a model as quantized GGUF files that stock tools open.
+    ///
+    /// A trained model becomes a pair: NAME-QUANT.gguf, a language model with what was trained merged
+    /// into it, and mmproj-NAME-QUANT.gguf, encoder and adapter as llama.cpp takes them. What stock
+    /// tools would abort on is refused; the message names the rule. Both files appear, or neither.
+    #[command(after_help = "Examples:\n  \
+        partita-export gguf runs/base --quant q4_k_m --name partita-base-0.3B-v1 -o shipped\n  \
+        partita-export gguf runs/base --quant q4_k_m --vocab-for de,en,fr -o shipped\n  \
+        partita-export gguf whisper-base --quant q8_0 -o shipped")]
+    Gguf(gguf::cli::GgufArgs),
     /// Shows what a weight file holds: metadata, tensors, sizes by type.
     ///
     /// Reads GGUF (2, 3), safetensors (a file, or a folder of shards) and CTranslate2's model.bin,
@@ -42,7 +52,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Command::Inspect { files, json, tensors } = Arguments::parse().command;
+    let (files, json, tensors) = match Arguments::parse().command {
+        Command::Gguf(arguments) => return finish(arguments.run()),
+        Command::Inspect { files, json, tensors } => (files, json, tensors),
+    };
     let mut status = ExitCode::SUCCESS;
     for (i, file) in files.iter().enumerate() {
         let shown = match report(file, json, tensors) {
@@ -61,6 +74,17 @@ fn main() -> ExitCode {
         }
     }
     status
+}
+
+/// Prints what a command found, or why it failed.
+fn finish(found: anyhow::Result<String>) -> ExitCode {
+    match found.and_then(|text| print(&text, false)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn report(path: &Path, json: bool, tensors: bool) -> anyhow::Result<String> {

@@ -1,0 +1,77 @@
+//! `partita-export gguf`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use partita_model::tokens::Lang;
+
+use super::{Options, Quant, export, render, vocabulary};
+
+/// Arguments of `partita-export gguf`.
+#[derive(Debug, Args)]
+pub struct GgufArgs {
+    /// A run's or trained model's folder, a GGUF file, or a model of the store
+    #[arg(value_name = "RUN|MODEL")]
+    model: String,
+    /// Type of the language model's (or Whisper's) matrices: f32, f16, bf16, q8_0, q6_k, q5_k_m,
+    /// q4_k_m, q4_0
+    #[arg(long, value_parser = quant)]
+    quant: Quant,
+    /// Type of encoder and adapter; q8_0 when not given, or that of --quant where it is a float
+    #[arg(long, value_name = "QUANT", value_parser = quant)]
+    mmproj_quant: Option<Quant>,
+    /// Keep only the tokens that these languages need: `de,en,…`
+    #[arg(long, value_name = "LANGS", value_delimiter = ',')]
+    vocab_for: Vec<Lang>,
+    /// Text to count tokens on (any corpus that can be prepared for training; may be given several
+    /// times); for a run, its own data when not given
+    #[arg(long, value_name = "PATH", requires = "vocab_for")]
+    vocab_text: Vec<PathBuf>,
+    /// Leave out tokens that the text has less often
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "vocab_for")]
+    vocab_least: u64,
+    /// Name of the files, without quantization; the model's own when not given
+    #[arg(long)]
+    name: Option<String>,
+    /// Folder that gets the files
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// Print the report as one JSON object, all tensors in it
+    #[arg(long)]
+    json: bool,
+}
+
+fn quant(name: &str) -> Result<Quant, String> {
+    let names: Vec<_> = Quant::all().map(|quant| quant.name().to_lowercase()).collect();
+    Quant::from_name(name).ok_or_else(|| format!("known are {}", names.join(", ")))
+}
+
+impl GgufArgs {
+    /// Exports, and returns what to print.
+    ///
+    /// # Errors
+    /// As [`export`]'s.
+    pub fn run(self) -> Result<String> {
+        if self.vocab_least == 0 {
+            bail!("--vocab-least 0 keeps nothing out; 1 is the least");
+        }
+        let vocabulary = (!self.vocab_for.is_empty()).then_some(vocabulary::Options {
+            languages: self.vocab_for,
+            text: self.vocab_text,
+            least: self.vocab_least,
+        });
+        let report = export(&Options {
+            model: self.model,
+            quant: self.quant,
+            projector: self.mmproj_quant,
+            vocabulary,
+            name: self.name,
+            out: self.out,
+        })?;
+        Ok(match self.json {
+            true => format!("{}\n", serde_json::to_string(&report)?),
+            false => render(&report),
+        })
+    }
+}

@@ -1,0 +1,235 @@
+//! What a file is to hold, and how it gets there: quantized a few rows at a time.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use candle_core::quantized::QTensor;
+use candle_core::{Device, Tensor};
+use partita_model::files::gguf::{GgufWriter, TensorSpec};
+use partita_model::files::{TensorKind, Value, WeightFile};
+use rayon::prelude::*;
+
+use super::quant::Choice;
+
+/// One file to be: metadata and tensors, in order.
+pub struct Plan<'a> {
+    /// Typed keys.
+    pub metadata: Vec<(String, Value)>,
+    /// Tensors.
+    pub items: Vec<Item<'a>>,
+}
+
+/// One tensor to be.
+pub struct Item<'a> {
+    /// Its name in the file.
+    pub name: String,
+    /// Its shape, in PyTorch order.
+    pub shape: Vec<usize>,
+    /// Its type.
+    pub choice: Choice,
+    /// Where its values come from.
+    pub content: Content<'a>,
+}
+
+/// Where values come from.
+pub enum Content<'a> {
+    /// Rows of a matrix of a file, in this order; those of blocks that are as they are wanted are
+    /// copied.
+    Rows {
+        /// The file.
+        file: &'a WeightFile,
+        /// Its tensor.
+        name: String,
+        /// Which rows.
+        rows: Vec<u32>,
+        /// Others, by their place among `rows`; places beyond `rows` come after them.
+        replaced: BTreeMap<usize, Vec<f32>>,
+    },
+    /// Values that are made when their turn comes.
+    Made(Box<dyn Fn() -> Result<Vec<f32>> + Sync + 'a>),
+}
+
+/// What rounding cost: sums over elements.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Loss {
+    /// Squares of what was meant.
+    pub meant: f64,
+    /// Squares of the difference.
+    pub missed: f64,
+    /// The largest difference.
+    pub worst: f32,
+}
+
+impl Loss {
+    /// The difference's root mean square over that of the values.
+    pub fn relative(&self) -> f64 {
+        if self.meant > 0.0 { (self.missed / self.meant).sqrt() } else { 0.0 }
+    }
+}
+
+impl std::ops::AddAssign for Loss {
+    fn add_assign(&mut self, other: Self) {
+        self.meant += other.meant;
+        self.missed += other.missed;
+        self.worst = self.worst.max(other.worst);
+    }
+}
+
+/// Elements that are quantized at a time, at least a row.
+const AT_ONCE: usize = 1 << 18;
+
+impl Plan<'_> {
+    /// A string of the metadata.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.value(key)?.as_str()
+    }
+
+    /// A value of the metadata.
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.metadata.iter().find(|(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    /// A tensor.
+    pub fn item(&self, name: &str) -> Option<&Item<'_>> {
+        self.items.iter().find(|item| item.name == name)
+    }
+
+    /// Number of elements of all tensors.
+    pub fn parameters(&self) -> u64 {
+        self.items
+            .iter()
+            .map(|item| item.shape.iter().map(|&dim| dim as u64).product::<u64>())
+            .sum()
+    }
+
+    /// Writes the file and says what rounding cost, tensor by tensor.
+    ///
+    /// # Errors
+    /// When the file cannot be written, a source cannot be read, or a value is not finite or too
+    /// large for its type; nothing is left at `path` then.
+    pub fn write(&self, path: &std::path::Path) -> Result<Vec<Loss>> {
+        let spec = |item: &Item| TensorSpec {
+            name: item.name.clone(),
+            shape: item.shape.clone(),
+            kind: item.choice.kind,
+        };
+        let specs: Vec<_> = self.items.iter().map(spec).collect();
+        let mut writer = GgufWriter::create(path, &self.metadata, &specs)?;
+        let mut losses = Vec::with_capacity(self.items.len());
+        for item in &self.items {
+            let (bytes, loss) = item.encode().with_context(|| format!("tensor `{}`", item.name))?;
+            if !(loss.meant.is_finite() && loss.missed.is_finite()) {
+                let kind = item.choice.kind;
+                bail!(
+                    "rule finite-values: tensor `{}` has values that {kind} cannot hold",
+                    item.name
+                );
+            }
+            writer.tensor(&item.name, &bytes)?;
+            losses.push(loss);
+        }
+        writer.finish()?;
+        Ok(losses)
+    }
+}
+
+impl Item<'_> {
+    fn encode(&self) -> Result<(Vec<u8>, Loss)> {
+        let row = self.shape.last().copied().unwrap_or(1).max(1);
+        match &self.content {
+            Content::Made(make) => {
+                let values = make()?;
+                let wanted: usize = self.shape.iter().product();
+                if values.len() != wanted {
+                    bail!("{} values for shape {:?}", values.len(), self.shape);
+                }
+                encode(&values, row, self.choice.kind)
+            }
+            Content::Rows { file, name, rows, replaced } => {
+                let count = self.shape.first().copied().unwrap_or(0);
+                let places: Vec<usize> = (0..count).collect();
+                let same = file.tensor(name)?.kind == self.choice.kind;
+                let parts = places.par_chunks((AT_ONCE / row).max(1)).map(|places| {
+                    part(file, name, rows, replaced, places, (row, self.choice.kind, same))
+                });
+                joined(parts.collect::<Result<_>>()?)
+            }
+        }
+    }
+}
+
+/// Some rows of a matrix.
+fn part(
+    file: &WeightFile,
+    name: &str,
+    rows: &[u32],
+    replaced: &BTreeMap<usize, Vec<f32>>,
+    places: &[usize],
+    (row, kind, same): (usize, TensorKind, bool),
+) -> Result<(Vec<u8>, Loss)> {
+    let stored = |place: &usize| {
+        let found = rows.get(*place).copied();
+        found.with_context(|| format!("no row for place {place}"))
+    };
+    if same {
+        let (mut bytes, mut loss) = (Vec::new(), Loss::default());
+        for place in places {
+            match replaced.get(place) {
+                Some(values) => {
+                    let (own, lost) = encode_rows(values, row, kind)?;
+                    bytes.extend(own);
+                    loss += lost;
+                }
+                None => bytes.extend_from_slice(file.row_bytes(name, stored(place)?)?),
+            }
+        }
+        return Ok((bytes, loss));
+    }
+    let mut values = Vec::with_capacity(places.len() * row);
+    for place in places {
+        match replaced.get(place) {
+            Some(own) => values.extend_from_slice(own),
+            None => values.extend(file.rows(name, &[stored(place)?])?),
+        }
+    }
+    encode_rows(&values, row, kind)
+}
+
+/// Values in a type's own blocks.
+fn encode(values: &[f32], row: usize, kind: TensorKind) -> Result<(Vec<u8>, Loss)> {
+    let rows = (AT_ONCE / row).max(1);
+    let parts = values.par_chunks(rows * row).map(|values| encode_rows(values, row, kind));
+    joined(parts.collect::<Result<_>>()?)
+}
+
+fn joined(parts: Vec<(Vec<u8>, Loss)>) -> Result<(Vec<u8>, Loss)> {
+    let mut bytes = Vec::with_capacity(parts.iter().map(|(bytes, _)| bytes.len()).sum());
+    let mut loss = Loss::default();
+    for (part, lost) in parts {
+        bytes.extend(part);
+        loss += lost;
+    }
+    Ok((bytes, loss))
+}
+
+fn encode_rows(values: &[f32], row: usize, kind: TensorKind) -> Result<(Vec<u8>, Loss)> {
+    let candle = kind.candle().with_context(|| format!("{kind} is not written"))?;
+    let tensor = Tensor::from_slice(values, (values.len() / row, row), &Device::Cpu)?;
+    let quantized = match kind {
+        // Without weights candle looks for scales in fewer places; evenly weighted, its search is
+        // that of llama.cpp's importance matrix, and finds better ones.
+        TensorKind::Q4_K | TensorKind::Q5_K => {
+            QTensor::quantize_imatrix(&tensor, &vec![1.0; row], candle)?
+        }
+        _ => QTensor::quantize(&tensor, candle)?,
+    };
+    let read = quantized.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+    let mut loss = Loss::default();
+    for (&meant, read) in values.iter().zip(read) {
+        let missed = meant - read;
+        loss.meant += f64::from(meant).powi(2);
+        loss.missed += f64::from(missed).powi(2);
+        loss.worst = loss.worst.max(missed.abs());
+    }
+    Ok((quantized.data()?.into_owned(), loss))
+}
