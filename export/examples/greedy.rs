@@ -5,7 +5,8 @@
 //! cargo run --release --workspace --example greedy -- NAME-F32.gguf clip.wav '<asr>' 32
 //! ```
 //!
-//! Prints a JSON object: the tokens, their text, and how far the best score is from the second.
+//! Prints a JSON object: the tokens, their text, how far the best score is from the second, and what
+//! the CTC head makes of the audio.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ fn main() -> Result<()> {
     let llm = Llm::open(weights, Precision::Float, None, &device)?;
     let start = tokenizer.bos().or(tokenizer.eos()).context("no start token")?;
     let mut parts = vec![llm.embed(&[start])?];
+    let mut glimpse = String::new();
     if audio != "-" {
         let mut samples = Vec::new();
         for block in AudioReader::open(Path::new(audio))? {
@@ -40,7 +42,12 @@ fn main() -> Result<()> {
         }
         samples.resize(WINDOW, 0.0);
         let pair = ExportedModel::open(file)?;
-        parts.push(pair.engine_with([Precision::Float; 2], &device)?.listen(&samples)?);
+        let engine = pair.engine_with([Precision::Float; 2], &device)?;
+        let heard = engine.listen(&samples)?;
+        if let Some(head) = engine.ctc() {
+            glimpse = engine.model().glimpse(head, &heard)?;
+        }
+        parts.push(heard);
     }
     parts.push(llm.embed(&tokens(prompt, &tokenizer))?);
 
@@ -62,7 +69,8 @@ fn main() -> Result<()> {
         next = llm.embed(&[best])?;
     }
     let text = tokenizer.decode(&ids);
-    println!("{}", serde_json::json!({"ids": ids, "text": text, "gaps": gaps}));
+    let found = serde_json::json!({"ids": ids, "text": text, "gaps": gaps, "glimpse": glimpse});
+    println!("{found}");
     Ok(())
 }
 

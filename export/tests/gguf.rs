@@ -82,7 +82,8 @@ fn in_full_precision_the_pair_is_the_model() {
         let pair = ExportedModel::open(&file).unwrap();
         let (mut one, mut other) = (trained(&world), pair.engine_with(FLOAT, &Device::Cpu).unwrap());
         assert_eq!(one.capabilities(), other.capabilities());
-        assert!(other.capabilities().timestamps, "the CTC head goes along");
+        let timed = other.capabilities().timestamps;
+        assert_eq!(timed, architecture == "gemma3", "the CTC head goes along");
         let ((audio, scores), (pair_audio, pair_scores)) = (heard(&one), heard(&other));
         let (far, off) = (difference(&audio, &pair_audio), difference(&scores, &pair_scores));
         println!("{architecture}: audio differs by {far:e}, scores by {off:e}");
@@ -155,7 +156,7 @@ fn files_say_what_they_are() {
     let (_, rows) = trained.floats("marks.weight").unwrap();
     let stored = llm.rows("token_embd.weight", &marks.ids().collect::<Vec<_>>()).unwrap();
     let worst = rows.iter().zip(&stored).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst < 0.1 && rows.iter().any(|v| v.abs() > 1.0), "{worst}");
+    assert!(worst < 0.01 && rows.iter().any(|v| v.abs() > 0.5), "{worst}");
     let template = llm.metadata_str("tokenizer.chat_template").unwrap();
     assert!(template.contains("replace('<asr>', '<unused0>')"), "{template}");
     let Some(Value::Array(Array::U32(ids))) = llm.metadata().get("partita.marks.tokens") else {

@@ -56,7 +56,7 @@ pub fn general(card: &Card) -> Vec<(String, Value)> {
         keys.push((key("languages"), codes(card.languages)));
     }
     keys.push((key("base_model.count"), Value::U32(1)));
-    let named = text("name").unwrap_or(base_name);
+    let named = text("name").unwrap_or(file_name(base_name));
     keys.push((key("base_model.0.name"), named.into()));
     for (name, of_base) in
         [("organization", "organization"), ("version", "version"), ("repo_url", "repo_url")]

@@ -254,7 +254,7 @@ fn check_names(trained: &WeightFile, bases: [&WeightFile; 2]) -> Result<()> {
 /// The tokens of a file, and the text by which they were chosen.
 struct Cut {
     tokens: Tokens,
-    text: Option<(Text, vocabulary::Options)>,
+    text: Option<Text>,
 }
 
 impl Cut {
@@ -275,7 +275,7 @@ impl Cut {
             named.filter_map(|(_, id)| u32::try_from(id.as_u64()?).ok()).collect();
         let text = Text::read(&wanted, tokenizer)?;
         let tokens = text.tokens(all, tokenizer, model, &named)?;
-        Ok(Self { tokens, text: Some((text, wanted)) })
+        Ok(Self { tokens, text: Some(text) })
     }
 
     /// The proof, from the tokenizer that the planned file will have.
@@ -286,7 +286,7 @@ impl Cut {
         before: (&TextTokenizer, Option<&Shortlist>),
         pending: &Pending,
     ) -> Result<Option<Proof>> {
-        let Some((text, wanted)) = &self.text else { return Ok(None) };
+        let Some(text) = &self.text else { return Ok(None) };
         let exported = llm::tokenizer_of(plan, pending.folder())?;
         let list = before.1.map(|list| {
             list.ids().iter().filter_map(|&id| self.tokens.new_id(id)).collect::<Vec<u32>>()
@@ -296,7 +296,7 @@ impl Cut {
         let width = table.shape.last().copied().unwrap_or(0) as u64;
         let row = table.choice.kind.block().map_or(0, |(block, bytes)| width / block * bytes);
         let after = (&exported, list.as_ref());
-        let proof = text.prove(wanted, before, after, &self.tokens, row);
+        let proof = text.prove(before, after, &self.tokens, row);
         if proof.unreadable > 0 {
             bail!(
                 "{} held-out lines read otherwise with {}'s vocabulary",

@@ -32,6 +32,7 @@ const MOST_HELD_OUT: usize = 5000;
 pub struct Text {
     /// Tokens that the text needs, with all that merging passes through.
     needed: Shortlist,
+    languages: Vec<Lang>,
     held_out: Vec<String>,
     counted: u64,
 }
@@ -101,11 +102,12 @@ impl Text {
         held_out.dedup();
         let counted = counts.iter().map(|(lines, _)| lines).sum();
         let needed = builder.finish(&Marks::for_tokenizer(tokenizer), options.least);
-        Ok(Self { needed, held_out, counted })
+        Ok(Self { needed, languages: options.languages.clone(), held_out, counted })
     }
 
     /// The tokens to keep of `all`: what the text needs, what `named` keys of the file name, the rows
-    /// of marks to come; of a trained model only what it ever wrote.
+    /// of marks to come; of a trained model only what it was trained to write, and all of that where
+    /// it knows no other language.
     ///
     /// # Errors
     /// When the result is no list.
@@ -119,6 +121,10 @@ impl Text {
         let written = model.map(|model| &model.config.shortlist);
         let is_written = |id: &u32| written.is_none_or(|list| list.short(*id).is_some());
         let mut ids: Vec<u32> = self.needed.ids().iter().copied().filter(is_written).collect();
+        // Whatever a model was trained to write may come, also what this text happens not to have.
+        if let Some(model) = model.filter(|model| self.covers(model)) {
+            ids.extend(model.config.shortlist.ids());
+        }
         ids.extend(Marks::for_tokenizer(tokenizer).ids());
         ids.extend(reserved().filter_map(|name| tokenizer.id(&name)));
         ids.extend(named);
@@ -129,10 +135,14 @@ impl Text {
         Ok(all.only(ids))
     }
 
+    /// Whether the languages are all that a model knows.
+    fn covers(&self, model: &TrainedModel) -> bool {
+        model.languages.iter().chain(&model.targets).all(|lang| self.languages.contains(lang))
+    }
+
     /// Compares the tokens of held-out text from before and from a file's own tokenizer.
     pub fn prove(
         &self,
-        options: &Options,
         before: (&TextTokenizer, Option<&Shortlist>),
         after: (&TextTokenizer, Option<&Shortlist>),
         tokens: &Tokens,
@@ -156,7 +166,7 @@ impl Text {
         let (held_out, gone) =
             (self.held_out.len(), before.0.vocabulary().saturating_sub(tokens.ids().len()));
         Proof {
-            languages: options.languages.iter().map(|lang| lang.code().to_owned()).collect(),
+            languages: self.languages.iter().map(|lang| lang.code().to_owned()).collect(),
             lines: self.counted,
             tokens_before: before.0.vocabulary(),
             tokens: tokens.ids().len(),

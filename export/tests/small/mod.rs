@@ -290,10 +290,15 @@ impl World {
             ("mm.a.norm_mid.weight".to_owned(), vec![HIDDEN]),
             ("mm.a.mlp.2.weight".to_owned(), vec![made.output, HIDDEN]),
             ("marks.weight".to_owned(), vec![marks.ids().count(), WIDTH]),
-            ("ctc.blank".to_owned(), vec![WIDTH]),
-            ("ctc.scale".to_owned(), vec![1]),
-            ("ctc.bias".to_owned(), vec![classes]),
         ];
+        if made.architecture == "gemma3" {
+            // Its classes are rows of the base's table, where appended marks have none.
+            shapes.extend([
+                ("ctc.blank".to_owned(), vec![WIDTH]),
+                ("ctc.scale".to_owned(), vec![1]),
+                ("ctc.bias".to_owned(), vec![classes]),
+            ]);
+        }
         shapes.extend(layer("a.blk.1", ENCODER));
         let mut tensors: Vec<(String, Tensor)> = shapes
             .iter()
