@@ -32,17 +32,18 @@ class Server:
         parameters.warmup = False
         parameters.port = 0
         parameters.use_jinja = True
-        parameters.special = True
         begun = time.monotonic()
         self.server = xllamacpp.Server(parameters)
         self.seconds = time.monotonic() - begun
-        address = urllib.parse.urlsplit(self.server.listening_address)
-        self.connection = http.client.HTTPConnection(address.hostname, address.port, timeout=600)
+        self.address = urllib.parse.urlsplit(self.server.listening_address)
 
     def ask(self, path, question):
         headers = {"Content-Type": "application/json"}
-        self.connection.request("POST", path, json.dumps(question), headers)
-        answer = json.loads(self.connection.getresponse().read())
+        # One connection a question: the server closes those that wait.
+        host, port = self.address.hostname, self.address.port
+        connection = http.client.HTTPConnection(host, port, timeout=600)
+        connection.request("POST", path, json.dumps(question), headers)
+        answer = json.loads(connection.getresponse().read())
         if "error" in answer:
             raise SystemExit(f"{path}: {answer['error']}")
         return answer

@@ -25,6 +25,7 @@ fn options(world: &World, quant: Quant, out: &Path) -> Options {
         projector: None,
         vocabulary: None,
         name: Some("small".to_owned()),
+        shard_size: None,
         out: out.to_owned(),
     }
 }
@@ -58,9 +59,8 @@ fn difference(one: &Tensor, other: &Tensor) -> f32 {
 }
 
 fn cosine(one: &Tensor, other: &Tensor) -> f32 {
-    let sum = |a: &Tensor, b: &Tensor| {
-        (a * b).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap()
-    };
+    let sum =
+        |a: &Tensor, b: &Tensor| (a * b).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
     sum(one, other) / (sum(one, one) * sum(other, other)).sqrt()
 }
 
@@ -80,7 +80,8 @@ fn in_full_precision_the_pair_is_the_model() {
         assert_eq!(listing(file.parent().unwrap()), ["mmproj-small-F32.gguf", "small-F32.gguf"]);
         assert_eq!(report.files.len(), 2);
         let pair = ExportedModel::open(&file).unwrap();
-        let (mut one, mut other) = (trained(&world), pair.engine_with(FLOAT, &Device::Cpu).unwrap());
+        let (mut one, mut other) =
+            (trained(&world), pair.engine_with(FLOAT, &Device::Cpu).unwrap());
         assert_eq!(one.capabilities(), other.capabilities());
         let timed = other.capabilities().timestamps;
         assert_eq!(timed, architecture == "gemma3", "the CTC head goes along");
@@ -90,7 +91,8 @@ fn in_full_precision_the_pair_is_the_model() {
         // Low-rank changes are added to matrices here and to their products there.
         assert!(far < 1e-4 && off < 1e-3, "{far} {off}");
         let request = Request { fallback: false, ..Request::default() };
-        let said = [&mut one, &mut other].map(|engine| engine.transcribe(&tone(), &request).unwrap());
+        let said =
+            [&mut one, &mut other].map(|engine| engine.transcribe(&tone(), &request).unwrap());
         assert_eq!(said[0].text.segments, said[1].text.segments);
         let wish = Wish::new(Task::Translate("de".parse().unwrap()), 1.0);
         let written = [&one, &other].map(|engine| {
@@ -279,11 +281,48 @@ fn a_language_model_alone_is_one_file() {
         assert_eq!(file.metadata().get(key), Some(value), "{key}");
     }
     // What is in the wanted type already is copied.
-    let again = Options { model: report.files[0].path.to_str().unwrap().to_owned(), name: Some("again".to_owned()), ..options };
+    let again = Options {
+        model: report.files[0].path.to_str().unwrap().to_owned(),
+        name: Some("again".to_owned()),
+        ..options
+    };
     let report = export(&again).unwrap();
     let copy = WeightFile::open(&report.files[0].path).unwrap();
     for tensor in file.tensors() {
         assert_eq!(file.bytes(&tensor.name).unwrap(), copy.bytes(&tensor.name).unwrap());
     }
     assert!(report.files[0].classes.values().all(|class| class.error == 0.0));
+}
+
+#[test]
+fn a_large_language_model_is_cut_into_shards() {
+    let world = World::make(Made::default());
+    let (whole, file) = exported(&world, Quant::Q8_0);
+    let out = world.out("shards");
+    let report =
+        export(&Options { shard_size: Some(200_000), ..options(&world, Quant::Q8_0, &out) });
+    let report = report.unwrap();
+    let [text, speech] = &report.files[..] else { panic!("not a pair") };
+    assert!(text.shards > 2 && speech.shards == 1, "{} shards", text.shards);
+    let names = listing(&out);
+    assert_eq!(names.len(), text.shards + 1, "{names:?}");
+    assert!(names.contains(&format!("small-Q8_0-00001-of-{:05}.gguf", text.shards)), "{names:?}");
+    let [one, parts] = [&file, &text.path].map(|path| WeightFile::open(path).unwrap());
+    assert_eq!(one.tensors().len(), parts.tensors().len());
+    for tensor in one.tensors() {
+        assert_eq!(one.bytes(&tensor.name).unwrap(), parts.bytes(&tensor.name).unwrap());
+    }
+    let pair = ExportedModel::open(&text.path).unwrap().engine_with(FLOAT, &Device::Cpu).unwrap();
+    let other = ExportedModel::open(&file).unwrap().engine_with(FLOAT, &Device::Cpu).unwrap();
+    assert_eq!(difference(&heard(&pair).1, &heard(&other).1), 0.0);
+    assert_eq!(whole.files[0].parameters, text.parameters);
+
+    // A shard that is gone, or another one under its name.
+    let second = out.join(format!("small-Q8_0-00002-of-{:05}.gguf", text.shards));
+    let third = out.join(format!("small-Q8_0-00003-of-{:05}.gguf", text.shards));
+    fs::copy(&third, &second).unwrap();
+    let error = WeightFile::open(&text.path).unwrap_err().to_string();
+    assert!(error.contains("split.no"), "{error}");
+    fs::remove_file(&second).unwrap();
+    assert!(WeightFile::open(&text.path).unwrap_err().to_string().contains("00002-of-"));
 }

@@ -39,6 +39,7 @@ fn the_independent_reader_finds_the_same() {
             projector: Some(quant),
             vocabulary: None,
             name: Some("small".to_owned()),
+            shard_size: None,
             out: out.clone(),
         })
         .unwrap();

@@ -44,6 +44,7 @@ fn options(model: &Path, out: &Path, text: &Path, languages: &[&str]) -> Options
             least: 1,
         }),
         name: Some("cut".to_owned()),
+        shard_size: None,
         out: out.to_owned(),
     }
 }
@@ -66,7 +67,10 @@ fn text_has_the_same_tokens_under_new_ids() {
         let after = TextTokenizer::from_gguf(&file).unwrap();
         assert_eq!(after.vocabulary(), proof.tokens);
         assert_eq!(file.tensor("token_embd.weight").unwrap().shape[0], proof.tokens);
-        assert_eq!(file.metadata_u64(&format!("{architecture}.vocab_size")).unwrap() as usize, proof.tokens);
+        assert_eq!(
+            file.metadata_u64(&format!("{architecture}.vocab_size")).unwrap() as usize,
+            proof.tokens
+        );
         for line in ["one three", "eins zwei vier", "Ünseen wörds: 42!", "un deux"] {
             let (old, new) = (before.encode(line), after.encode(line));
             assert_eq!(before.decode(&old), after.decode(&new), "{line}");
@@ -101,8 +105,7 @@ fn a_trained_model_says_the_same_with_fewer_tokens() {
         let mut cut = pair.engine_with(float, &Device::Cpu).unwrap();
         let bases = (world.encoder.as_path(), world.llm.as_path());
         let weights = world.run().join(TrainedModel::WEIGHTS);
-        let mut whole =
-            world.model.open_weights(&weights, bases, float, &Device::Cpu).unwrap();
+        let mut whole = world.model.open_weights(&weights, bases, float, &Device::Cpu).unwrap();
         let places = |engine: &partita_model::speech::SpeechEngine| {
             let vocabulary = engine.model().vocabulary();
             vocabulary.tokenizer().decode(&vocabulary.encode("two eins three"))

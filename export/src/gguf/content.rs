@@ -1,12 +1,15 @@
 //! What a file is to hold, and how it gets there: quantized a few rows at a time.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use candle_core::quantized::QTensor;
 use candle_core::{Device, Tensor};
-use partita_model::files::gguf::{GgufWriter, TensorSpec};
 use half::f16;
+use partita_model::files::gguf::{GgufWriter, TensorSpec};
 use partita_model::files::{TensorKind, Value, WeightFile};
 use partita_model::nn::{Repack, repacking};
 use rayon::prelude::*;
@@ -77,6 +80,14 @@ impl std::ops::AddAssign for Loss {
     }
 }
 
+/// Whether writing is to end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Ends all writing of this process before the next tensor; what was begun is taken away.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
 /// Elements that are quantized at a time, at least a row.
 const AT_ONCE: usize = 1 << 18;
 
@@ -104,21 +115,45 @@ impl Plan<'_> {
             .sum()
     }
 
-    /// Writes the file and says what rounding cost, tensor by tensor.
+    /// Which tensors go into which of several files of about `most` bytes; a tensor is never cut.
+    pub fn shards(&self, most: u64) -> Vec<Range<usize>> {
+        let (mut shards, mut begin, mut size) = (Vec::new(), 0, 0);
+        for (place, item) in self.items.iter().enumerate() {
+            let bytes = item.bytes();
+            if size > 0 && size + bytes > most {
+                shards.push(begin..place);
+                (begin, size) = (place, 0);
+            }
+            size += bytes;
+        }
+        shards.push(begin..self.items.len());
+        shards
+    }
+
+    /// Writes a file with these keys and tensors, and says what rounding cost, tensor by tensor.
     ///
     /// # Errors
-    /// When the file cannot be written, a source cannot be read, or a value is not finite or too
-    /// large for its type; nothing is left at `path` then.
-    pub fn write(&self, path: &std::path::Path) -> Result<Vec<Loss>> {
+    /// When the file cannot be written, a source cannot be read, a value is not finite or too large
+    /// for its type, or [`interrupt`] was called; nothing is left at `path` then.
+    pub fn write(
+        &self,
+        path: &Path,
+        metadata: &[(String, Value)],
+        items: Range<usize>,
+    ) -> Result<Vec<Loss>> {
+        let items = self.items.get(items).context("no such tensors")?;
         let spec = |item: &Item| TensorSpec {
             name: item.name.clone(),
             shape: item.shape.clone(),
             kind: item.choice.kind,
         };
-        let specs: Vec<_> = self.items.iter().map(spec).collect();
-        let mut writer = GgufWriter::create(path, &self.metadata, &specs)?;
-        let mut losses = Vec::with_capacity(self.items.len());
-        for item in &self.items {
+        let specs: Vec<_> = items.iter().map(spec).collect();
+        let mut writer = GgufWriter::create(path, metadata, &specs)?;
+        let mut losses = Vec::with_capacity(items.len());
+        for item in items {
+            if INTERRUPTED.load(Ordering::Relaxed) {
+                bail!("interrupted; nothing was written");
+            }
             let (bytes, loss) = item.encode().with_context(|| format!("tensor `{}`", item.name))?;
             if !(loss.meant.is_finite() && loss.missed.is_finite()) {
                 let kind = item.choice.kind;
@@ -136,6 +171,12 @@ impl Plan<'_> {
 }
 
 impl Item<'_> {
+    /// Its length in the file.
+    pub fn bytes(&self) -> u64 {
+        let elements: u64 = self.shape.iter().map(|&dim| dim as u64).product();
+        self.choice.kind.block().map_or(0, |(block, bytes)| elements / block * bytes)
+    }
+
     fn encode(&self) -> Result<(Vec<u8>, Loss)> {
         let row = self.shape.last().copied().unwrap_or(1).max(1);
         match &self.content {
@@ -280,12 +321,10 @@ mod tests {
             let content = Content::Rows { file: &file, name: "w".to_owned(), rows, replaced };
             let choice = Choice { kind: to, instead_of: None };
             let (name, shape) = ("w".to_owned(), vec![3, 96]);
-            let plan = Plan {
-                metadata: Vec::new(),
-                items: vec![Item { name, shape, choice, content }],
-            };
+            let plan =
+                Plan { metadata: Vec::new(), items: vec![Item { name, shape, choice, content }] };
             let path = folder.path().join("to.gguf");
-            let losses = plan.write(&path).unwrap();
+            let losses = plan.write(&path, &[], 0..1).unwrap();
             let found = WeightFile::open(&path).unwrap();
             assert_eq!(found.floats("w").unwrap().1, file.rows("w", &[3, 0, 2]).unwrap(), "{to}");
             assert_eq!(losses[0].missed, 0.0);
@@ -309,7 +348,11 @@ mod tests {
             let read = plain.dequantize(&Device::Cpu).unwrap();
             let missed = (read - &tensor).unwrap().sqr().unwrap().sum_all().unwrap();
             let missed = f64::from(missed.to_scalar::<f32>().unwrap());
-            println!("{kind}: {:.5} with even weights, {:.5} without", loss.relative(), (missed / loss.meant).sqrt());
+            println!(
+                "{kind}: {:.5} with even weights, {:.5} without",
+                loss.relative(),
+                (missed / loss.meant).sqrt()
+            );
             assert!(loss.missed < missed, "{kind}: {} {missed}", loss.missed);
         }
     }

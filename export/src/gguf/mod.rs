@@ -57,6 +57,8 @@ pub struct Options {
     pub vocabulary: Option<vocabulary::Options>,
     /// Name of the files without quantization; the model's own when not given.
     pub name: Option<String>,
+    /// A language model larger than so many bytes is cut into several files.
+    pub shard_size: Option<u64>,
     /// The folder that gets the files.
     pub out: PathBuf,
 }
@@ -88,9 +90,9 @@ pub fn export(options: &Options) -> Result<Report> {
             plain_whisper(options, &name, &file, &mut pending)?
         }
     };
-    let placed = pending.place()?;
-    for (file, path) in report.files.iter_mut().zip(placed) {
-        file.path = path;
+    pending.place()?;
+    for file in &mut report.files {
+        file.path = options.out.join(file.path.file_name().unwrap_or_default());
     }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -116,12 +118,37 @@ fn name(options: &Options) -> Result<String> {
     Ok(name)
 }
 
-/// Writes one planned file into the pending folder.
-fn write(plan: &Plan, pending: &mut Pending, file: &str, quant: Quant) -> Result<Written> {
-    let path = pending.path(file);
-    let losses: Vec<Loss> = plan.write(&path)?;
-    let bytes = std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
-    Ok(Written::new(path, bytes, quant, plan, &losses))
+/// Writes one planned file into the pending folder, in shards where it is larger than `most` bytes.
+fn write(
+    plan: &Plan,
+    pending: &mut Pending,
+    stem: &str,
+    quant: Quant,
+    most: Option<u64>,
+) -> Result<Written> {
+    let shards = plan.shards(most.unwrap_or(u64::MAX));
+    let count = shards.len();
+    let (mut losses, mut bytes, mut first) = (Vec::<Loss>::new(), 0, None);
+    for (number, items) in shards.into_iter().enumerate() {
+        let mut metadata = if number == 0 { plan.metadata.clone() } else { Vec::new() };
+        let mut name = format!("{stem}.gguf");
+        if count > 1 {
+            // llama.cpp's names and keys; it finds the others by the first one's.
+            name = format!("{stem}-{:05}-of-{count:05}.gguf", number + 1);
+            let (number, count) = (u16::try_from(number)?, u16::try_from(count)?);
+            let tensors = i32::try_from(plan.items.len())?;
+            metadata.extend([
+                ("split.no".to_owned(), Value::U16(number)),
+                ("split.count".to_owned(), Value::U16(count)),
+                ("split.tensors.count".to_owned(), Value::I32(tensors)),
+            ]);
+        }
+        let path = pending.path(&name);
+        losses.extend(plan.write(&path, &metadata, items)?);
+        bytes += std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
+        first.get_or_insert(path);
+    }
+    Ok(Written::new((first.unwrap_or_default(), count, bytes), quant, plan, &losses))
 }
 
 fn report(files: Vec<Written>, notices: Vec<String>, vocabulary: Option<Proof>) -> Report {
@@ -138,7 +165,13 @@ fn plain_whisper(
         bail!("--vocab-for is for language models; Whisper keeps its vocabulary");
     }
     let plan = whisper::plan(file, name, options.quant)?;
-    let written = write(&plan, pending, &format!("{name}-{}.gguf", options.quant), options.quant)?;
+    let written = write(
+        &plan,
+        pending,
+        &format!("{name}-{}", options.quant),
+        options.quant,
+        options.shard_size,
+    )?;
     Ok(report(vec![written], Vec::new(), None))
 }
 
@@ -159,7 +192,13 @@ fn language_model(
     let plan = llm::plan(&merged, options.quant, &cut.tokens, &BTreeMap::new(), keys)?;
     rules::check_llm(&plan, false)?;
     let proof = cut.proof(options, &plan, (&tokenizer, None), pending)?;
-    let written = write(&plan, pending, &format!("{name}-{}.gguf", options.quant), options.quant)?;
+    let written = write(
+        &plan,
+        pending,
+        &format!("{name}-{}", options.quant),
+        options.quant,
+        options.shard_size,
+    )?;
     let notices = match plan.text("tokenizer.chat_template") {
         None => vec!["the file has no chat template, as its base has none".to_owned()],
         Some(_) => Vec::new(),
@@ -225,12 +264,12 @@ fn pair(
     rules::check_llm(&plan, true)?;
     rules::check_projector(&projector.plan, llm::width(&llm)?)?;
     let proof = cut.proof(options, &plan, (&tokenizer, Some(&model.config.shortlist)), pending)?;
-    let files = [
-        (&plan, format!("{name}-{}.gguf", options.quant), options.quant),
-        (&projector.plan, format!("mmproj-{name}-{projector_quant}.gguf"), projector_quant),
-    ];
-    let written = files.iter().map(|(plan, file, quant)| write(plan, pending, file, *quant));
-    Ok(report(written.collect::<Result<_>>()?, projector.notices, proof))
+    let stem = format!("{name}-{}", options.quant);
+    let text = write(&plan, pending, &stem, options.quant, options.shard_size)?;
+    // Stock tools take encoder and adapter in one file only.
+    let stem = format!("mmproj-{name}-{projector_quant}");
+    let speech = write(&projector.plan, pending, &stem, projector_quant, None)?;
+    Ok(report(vec![text, speech], projector.notices, proof))
 }
 
 /// Whatever was trained must have a place in the pair.

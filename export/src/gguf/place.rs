@@ -43,10 +43,10 @@ impl Pending {
     ///
     /// # Errors
     /// When a file cannot be moved.
-    pub fn place(self) -> Result<Vec<PathBuf>> {
+    pub fn place(self) -> Result<()> {
         let aside = |name: &str| self.folder.path().join(format!("{name}.before"));
         let mut placed: Vec<(PathBuf, Option<PathBuf>)> = Vec::new();
-        let mut place = |name: &str| -> std::io::Result<PathBuf> {
+        let mut place = |name: &str| -> std::io::Result<()> {
             let target = self.target.join(name);
             let before = match fs::symlink_metadata(&target).is_ok() {
                 true => {
@@ -57,15 +57,13 @@ impl Pending {
             };
             // Noted before the file is there: undoing takes away nothing that is not.
             placed.push((target.clone(), before));
-            fs::rename(self.folder.path().join(name), &target)?;
-            Ok(target)
+            fs::rename(self.folder.path().join(name), &target)
         };
-        let found = self
-            .names
-            .iter()
-            .map(|name| place(name).with_context(|| self.target.join(name).display().to_string()));
-        match found.collect::<Result<Vec<_>>>() {
-            Ok(paths) => Ok(paths),
+        let found = self.names.iter().try_for_each(|name| {
+            place(name).with_context(|| self.target.join(name).display().to_string())
+        });
+        match found {
+            Ok(()) => Ok(()),
             Err(error) => {
                 for (target, before) in placed.into_iter().rev() {
                     let _ = fs::remove_file(&target);

@@ -26,11 +26,13 @@ pub struct Report {
 /// One file.
 #[derive(Debug, Clone, Serialize)]
 pub struct Written {
-    /// Where it is.
+    /// Where it is; of several shards, the first one.
     pub path: PathBuf,
+    /// Files that it is cut into.
+    pub shards: usize,
     /// The quantization asked for.
     pub quantization: &'static str,
-    /// Its length.
+    /// Its length, of all shards.
     pub bytes: u64,
     /// Elements of all tensors.
     pub parameters: u64,
@@ -87,14 +89,18 @@ pub struct Row {
 
 impl Written {
     /// Puts together what was planned and what it cost.
-    pub fn new(path: PathBuf, bytes: u64, quant: Quant, plan: &Plan, losses: &[Loss]) -> Self {
+    pub fn new(
+        (path, shards, bytes): (PathBuf, usize, u64),
+        quant: Quant,
+        plan: &Plan,
+        losses: &[Loss],
+    ) -> Self {
         let mut types: BTreeMap<String, Total> = BTreeMap::new();
         let mut classes: BTreeMap<String, Class> = BTreeMap::new();
         let mut tensors = Vec::with_capacity(plan.items.len());
         for (item, loss) in plan.items.iter().zip(losses) {
             let kind = item.choice.kind;
-            let elements: u64 = item.shape.iter().map(|&dim| dim as u64).product();
-            let own = kind.block().map_or(0, |(block, size)| elements / block * size);
+            let own = item.bytes();
             let total = types.entry(kind.name()).or_default();
             *total = Total { tensors: total.tensors + 1, bytes: total.bytes + own };
             let class = classes.entry(class_of(&item.name)).or_default();
@@ -117,7 +123,7 @@ impl Written {
             (class.error, class.worst) = (class.loss.relative(), class.loss.worst);
         }
         let (parameters, quantization) = (plan.parameters(), quant.name());
-        Self { path, quantization, bytes, parameters, types, classes, tensors }
+        Self { path, shards, quantization, bytes, parameters, types, classes, tensors }
     }
 }
 
@@ -140,8 +146,9 @@ pub fn render(report: &Report) -> String {
     for file in &report.files {
         let _ = writeln!(
             out,
-            "{}: {:.1} MB, {:.1} M parameters",
+            "{}{}: {:.1} MB, {:.1} M parameters",
             file.path.display(),
+            if file.shards > 1 { format!(" and {} more", file.shards - 1) } else { String::new() },
             megabytes(file.bytes),
             file.parameters as f64 / 1e6
         );

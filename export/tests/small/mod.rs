@@ -59,7 +59,8 @@ pub struct World {
 
 /// Draws of about normal distribution that are the same in every run.
 pub fn drawn(name: &str, deviation: f32, shape: &[usize]) -> Tensor {
-    let seed = name.bytes().fold(7u64, |seed, byte| seed.wrapping_mul(131).wrapping_add(byte.into()));
+    let seed =
+        name.bytes().fold(7u64, |seed, byte| seed.wrapping_mul(131).wrapping_add(byte.into()));
     let mut random = StdRng::seed_from_u64(seed);
     let draw = |_| ((0..12).map(|_| random.random::<f32>()).sum::<f32>() - 6.0) * deviation;
     let values: Vec<f32> = (0..shape.iter().product()).map(draw).collect();

@@ -204,6 +204,7 @@ fn dimensions(file: &WeightFile) -> Result<(WhisperConfig, AdapterConfig), Model
 fn companion(llm: &Path) -> Result<PathBuf, ModelError> {
     let missing = |reason: String| ModelError::Companion { path: llm.to_owned(), reason };
     let name = llm.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = without_shard(&name);
     let same = llm.with_file_name(format!("{PROJECTOR}{name}"));
     if same.is_file() {
         return Ok(same);
@@ -229,6 +230,17 @@ fn companion(llm: &Path) -> Result<PathBuf, ModelError> {
     found.into_iter().next().map(|(_, path)| path).ok_or_else(|| {
         missing(format!("no {PROJECTOR}{name} beside it: half of a pair cannot hear"))
     })
+}
+
+/// A file's name without the number of a shard: only language models are cut into shards.
+fn without_shard(name: &str) -> String {
+    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let cut = || {
+        let (rest, count) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+        let (stem, number) = rest.rsplit_once('-')?;
+        (is_number(number) && is_number(count)).then(|| format!("{stem}.gguf"))
+    };
+    cut().unwrap_or_else(|| name.to_owned())
 }
 
 /// Encoder and adapter of one file; marks of the other, whose table holds their rows.
@@ -283,5 +295,7 @@ mod tests {
         assert_eq!(companion(&llm).unwrap(), at("mmproj-base-0.3B-v1-Q8_0.gguf"));
         touch("mmproj-base-0.3B-v1-Q4_K_M.gguf");
         assert_eq!(companion(&llm).unwrap(), at("mmproj-base-0.3B-v1-Q4_K_M.gguf"));
+        let shard = at("base-0.3B-v1-Q4_K_M-00001-of-00012.gguf");
+        assert_eq!(companion(&shard).unwrap(), at("mmproj-base-0.3B-v1-Q4_K_M.gguf"));
     }
 }
