@@ -118,6 +118,16 @@ fn a_trained_model_says_the_same_with_fewer_tokens() {
         let marks = Marks::for_tokenizer(cut.model().vocabulary().tokenizer());
         assert_eq!(marks.appended(), 0, "marks have rows of their own in the file");
         println!("{architecture}: {}", report.vocabulary.unwrap());
+
+        // Of one language alone, the file promises no more than that.
+        let out = world.out("one");
+        let report = export(&options(&world.run(), &out, &text, &["en"])).unwrap();
+        let pair = ExportedModel::open(&report.files[0].path).unwrap();
+        assert_eq!(pair.languages(), ["en".parse().unwrap()]);
+        assert!(pair.targets().is_empty());
+        let shortlist = pair.config().shortlist.len();
+        assert!(shortlist < world.model.config.shortlist.len(), "{shortlist}");
+        pair.engine(&Device::Cpu).unwrap().transcribe(&tone(), &request).unwrap();
     }
 }
 

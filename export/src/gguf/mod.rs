@@ -223,6 +223,7 @@ fn pair(
     let text = vocabulary::text_of_run(folder)?;
     let cut = Cut::new(options, all, &llm, (&tokenizer, Some(model)), text)?;
     let tokens = &cut.tokens;
+    let model = &of_languages(model, options)?;
 
     let provenance = keys::provenance(folder)?;
     let pair = keys::pair(model, &provenance, tokens)?;
@@ -270,6 +271,19 @@ fn pair(
     let stem = format!("mmproj-{name}-{projector_quant}");
     let speech = write(&projector.plan, pending, &stem, projector_quant, None)?;
     Ok(report(vec![text, speech], projector.notices, proof))
+}
+
+/// A model's description with the languages alone that its vocabulary was cut to.
+fn of_languages(model: &TrainedModel, options: &Options) -> Result<TrainedModel> {
+    let mut model = model.clone();
+    if let Some(wanted) = &options.vocabulary {
+        model.languages.retain(|lang| wanted.languages.contains(lang));
+        model.targets.retain(|lang| wanted.languages.contains(lang));
+        if model.languages.is_empty() {
+            bail!("the model understands none of the languages of --vocab-for");
+        }
+    }
+    Ok(model)
 }
 
 /// Whatever was trained must have a place in the pair.
