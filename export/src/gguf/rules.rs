@@ -138,3 +138,114 @@ pub fn check_projector(plan: &Plan, llm_width: usize) -> Checked {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::content::{Content, Item};
+    use super::super::quant::Quant;
+    use super::*;
+
+    fn item(name: &str, shape: &[usize]) -> Item<'static> {
+        let choice = Quant::F16.choose(name, shape, 1, false);
+        let content = Content::Made(Box::new(|| Ok(Vec::new())));
+        Item { name: name.to_owned(), shape: shape.to_vec(), choice, content }
+    }
+
+    /// An encoder of one layer and width 64 before a language model of width 96.
+    fn projector() -> Plan<'static> {
+        let mut items = vec![
+            item("a.position_embd.weight", &[1500, 64]),
+            item("a.conv1d.1.bias", &[64, 1]),
+            item("a.conv1d.2.bias", &[64, 1]),
+            item("mm.a.mlp.1.weight", &[64, 256]),
+            item("mm.a.mlp.2.weight", &[96, 32]),
+        ];
+        for part in ["attn_q", "attn_v", "attn_out", "ffn_up", "ffn_down", "ln1", "ln2"] {
+            items.push(item(&format!("a.blk.0.{part}.weight"), &[64, 64]));
+            items.push(item(&format!("a.blk.0.{part}.bias"), &[64]));
+        }
+        let number = |key: &str, value| (format!("clip.audio.{key}"), Value::U32(value));
+        let metadata = vec![
+            ("clip.has_audio_encoder".to_owned(), Value::Bool(true)),
+            ("clip.projector_type".to_owned(), "ultravox".into()),
+            ("clip.audio.attention.layer_norm_epsilon".to_owned(), Value::F32(1e-5)),
+            number("embedding_length", 64),
+            number("feed_forward_length", 256),
+            number("block_count", 1),
+            number("attention.head_count", 2),
+            number("projection_dim", 96),
+            number("num_mel_bins", 80),
+            number("projector.stack_factor", 4),
+        ];
+        Plan { metadata, items }
+    }
+
+    fn llm() -> Plan<'static> {
+        let mut metadata: Vec<(String, Value)> =
+            LLM_KEYS.iter().map(|key| (format!("gemma3.{key}"), Value::U32(1))).collect();
+        metadata.push(("general.architecture".to_owned(), "gemma3".into()));
+        metadata.push(("tokenizer.chat_template".to_owned(), "{{ bos_token }}".into()));
+        let tokens: Vec<String> = (0..5).map(|id| id.to_string()).collect();
+        metadata.push(("tokenizer.ggml.tokens".to_owned(), tokens.into()));
+        Plan { metadata, items: vec![item("token_embd.weight", &[5, 96])] }
+    }
+
+    fn set(plan: &mut Plan, key: &str, value: Option<Value>) {
+        plan.metadata.retain(|(known, _)| known != key);
+        plan.metadata.extend(value.map(|value| (key.to_owned(), value)));
+    }
+
+    fn shape(plan: &mut Plan, name: &str, shape: &[usize]) {
+        plan.items.retain(|item| item.name != name);
+        if !shape.is_empty() {
+            plan.items.push(item(name, shape));
+        }
+    }
+
+    #[test]
+    fn every_rule_is_kept() {
+        assert!(check_projector(&projector(), 96).is_ok());
+        type Change = Box<dyn Fn(&mut Plan)>;
+        let reshaped = |name: &'static str, dims: &'static [usize]| -> Change {
+            Box::new(move |plan| shape(plan, name, dims))
+        };
+        let keyed = |key: &'static str, value: Option<Value>| -> Change {
+            Box::new(move |plan| set(plan, key, value.clone()))
+        };
+        let mut cases = vec![
+            ("two-dimensional-conv-bias", reshaped("a.conv1d.1.bias", &[64])),
+            ("1500-positions", reshaped("a.position_embd.weight", &[1000, 64])),
+            ("projection-width", reshaped("mm.a.mlp.2.weight", &[64, 32])),
+            ("projection-width", reshaped("mm.a.mlp.1.weight", &[64, 320])),
+            ("no-key-bias", reshaped("a.blk.0.attn_k.bias", &[64])),
+            ("required-tensors", reshaped("a.blk.0.attn_v.bias", &[])),
+            ("stack-divides-1500", keyed("clip.audio.projector.stack_factor", Some(Value::U32(8)))),
+            ("stock-adapter", keyed("clip.projector_type", Some("conv-glu".into()))),
+        ];
+        cases.extend(PROJECTOR_KEYS.map(|key| ("required-keys", keyed(key, None))));
+        for (rule, change) in cases {
+            let mut plan = projector();
+            change(&mut plan);
+            assert_eq!(check_projector(&plan, 96).unwrap_err().rule, rule);
+        }
+
+        assert!(check_llm(&llm(), true).is_ok());
+        let mut cases = vec![
+            ("known-architecture", keyed("general.architecture", Some("mamba".into()))),
+            ("tokenizer-fits-table", reshaped("token_embd.weight", &[4, 96])),
+            ("tokenizer-fits-table", keyed("tokenizer.ggml.tokens", None)),
+            ("chat-template", keyed("tokenizer.chat_template", None)),
+        ];
+        cases.push(("required-keys", keyed("gemma3.block_count", None)));
+        for (rule, change) in cases {
+            let mut plan = llm();
+            change(&mut plan);
+            let refusal = check_llm(&plan, true).unwrap_err();
+            assert_eq!(refusal.rule, rule);
+            assert!(refusal.to_string().starts_with(&format!("rule {rule}: ")));
+        }
+        let mut alone = llm();
+        set(&mut alone, "tokenizer.chat_template", None);
+        assert!(check_llm(&alone, false).is_ok(), "a language model alone may have none");
+    }
+}
