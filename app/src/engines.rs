@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use candle_core::Device;
 use partita_audio::vad::{EnergyGate, SileroVad, VoiceActivity};
 use partita_model::engine::{Capabilities, LiveEngine};
-use partita_model::speech::TrainedModel;
+use partita_model::speech::{ExportedModel, TrainedModel};
 use partita_model::whisper::{Padding, Quantization, Whisper, import};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub enum EngineChoice {
     /// Whisper.
     Whisper,
-    /// A trained speech model over its bases.
+    /// A trained speech model: over its bases, or exported.
     SpeechLlm,
 }
 
@@ -23,7 +23,7 @@ pub enum EngineChoice {
 pub struct Options {
     /// The engine.
     pub engine: EngineChoice,
-    /// Name of its model in the store; for a trained one, its folder.
+    /// Name of its model in the store; for a trained one, its folder or exported GGUF file.
     pub model: String,
     /// Type of its matrices on disk.
     pub quantization: Quantization,
@@ -104,6 +104,10 @@ pub fn open(options: &Options) -> anyhow::Result<Box<dyn LiveEngine>> {
         }
         EngineChoice::SpeechLlm => {
             let folder = Path::new(&options.model);
+            if folder.is_file() {
+                let pair = ExportedModel::open(folder)?;
+                return Ok(Box::new(pair.engine(&options.device).with_context(loading)?));
+            }
             let model = TrainedModel::read(folder)?;
             let encoder = whisper_file(&store, &model.encoder, options.quantization)?;
             let llm = match Path::new(&model.llm) {

@@ -3,6 +3,7 @@
 //! What the program `partita-export` does is here; `main.rs` only reads its command line.
 
 pub mod bases;
+pub mod gguf;
 pub mod inspect;
 pub mod merged;
 pub mod onnx;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "onnx_small/mod.rs"]
 mod small;
 
 use partita_export::merged::Merged;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[allow(dead_code, reason = "shared with the other tests of ONNX")]
+#[path = "onnx_small/mod.rs"]
 mod small;
 
 use partita_export::merged::Merged;

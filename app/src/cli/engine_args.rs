@@ -13,7 +13,8 @@ pub struct EngineArgs {
     /// Engine to use
     #[arg(long, value_enum, default_value_t = EngineName::Auto)]
     engine: EngineName,
-    /// Model of the store to use; for speech-llm, the folder of a trained model (a run)
+    /// Model of the store to use; for speech-llm, the folder of a trained model (a run), or the
+    /// GGUF file of an exported one (its mmproj is found beside it)
     #[arg(long)]
     model: Option<String>,
     /// Language spoken (`de`, `en`, …), several to choose among (`de,en`), or `auto`

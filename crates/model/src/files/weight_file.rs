@@ -18,6 +18,12 @@ use super::{ctranslate2, decode, gguf, safetensors};
 /// Largest index of a sharded checkpoint that is read.
 const LONGEST_INDEX: u64 = 100_000_000;
 
+/// Keys of GGUF files in shards, and the most shards that are opened.
+const SHARD_NUMBER: &str = "split.no";
+const SHARD_COUNT: &str = "split.count";
+const SHARD_TENSORS: &str = "split.tensors.count";
+const MOST_SHARDS: u64 = 1000;
+
 /// The formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -67,7 +73,7 @@ struct Part {
 impl WeightFile {
     /// Opens a file, telling its format by its content, or a folder that holds
     /// `model.safetensors`, `model.safetensors.index.json` with its shards, or CTranslate2's
-    /// `model.bin`. Only headers are read.
+    /// `model.bin`. Of a GGUF file in shards, the first one stands for all. Only headers are read.
     ///
     /// # Errors
     /// Whatever the system refuses, unknown formats, and files that contradict their format or
@@ -85,6 +91,11 @@ impl WeightFile {
         if path.to_string_lossy().ends_with(".safetensors.index.json") {
             return Self::open_shards(path);
         }
+        Self::open_one(path)?.with_shards()
+    }
+
+    /// One file, whatever others belong to it.
+    fn open_one(path: &Path) -> Result<Self, FileError> {
         let map = map(path)?;
         let mut file = Self {
             path: path.to_owned(),
@@ -157,6 +168,45 @@ impl WeightFile {
             }
         }
         Ok(whole)
+    }
+
+    /// With the tensors of the other shards, if this is the first of several: llama.cpp's
+    /// `NAME-00001-of-00003.gguf`, which has all keys.
+    fn with_shards(mut self) -> Result<Self, FileError> {
+        let number = |file: &Self, key: &str| file.metadata.get(key).and_then(Value::as_u64);
+        let count = number(&self, SHARD_COUNT).unwrap_or(1);
+        if count <= 1 || number(&self, SHARD_NUMBER) != Some(0) {
+            return Ok(self);
+        }
+        let wrong =
+            |file: &Self, key, reason: String| Err(FileError::metadata(&file.path, key, reason));
+        if count > MOST_SHARDS {
+            return wrong(&self, SHARD_COUNT, format!("{count} shards, more than {MOST_SHARDS}"));
+        }
+        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = name.unwrap_or_default();
+        let Some(stem) = name.strip_suffix(&format!("-00001-of-{count:05}.gguf")) else {
+            let reason = format!("{count}, but the file is not named -00001-of-{count:05}.gguf");
+            return wrong(&self, SHARD_COUNT, reason);
+        };
+        for shard in 1..count {
+            let next = format!("{stem}-{:05}-of-{count:05}.gguf", shard + 1);
+            let next = Self::open_one(&self.path.with_file_name(next))?;
+            if number(&next, SHARD_NUMBER) != Some(shard)
+                || number(&next, SHARD_COUNT) != Some(count)
+            {
+                return wrong(&next, SHARD_NUMBER, format!("not shard {shard} of {count}"));
+            }
+            let first = self.tensors.len();
+            self.parts.extend(next.parts.into_iter().map(|part| Part { first, ..part }));
+            self.tensors.extend(next.tensors);
+        }
+        let tensors = self.tensors.len() as u64;
+        if number(&self, SHARD_TENSORS).is_some_and(|told| told != tensors) {
+            return wrong(&self, SHARD_TENSORS, format!("there are {tensors}"));
+        }
+        self.by_name = index_by_name(&self.tensors).map_err(|fault| fault.in_file(&self.path))?;
+        Ok(self)
     }
 
     /// The file that was opened; inside a folder, the one that was found.

@@ -43,6 +43,7 @@ pub use names::NameSet;
 pub use norm::LayerNorm;
 pub use padding::FrameMask;
 pub use parameters::{BaseValues, Parameters, Shaped};
+pub use reblock::{Repack, repacking};
 pub use rms_norm::RmsNorm;
 pub use rope::{Rope, RopePairs};
 pub use source::{FileSource, Precision, ProcessorLevel, WeightSource};

@@ -71,10 +71,11 @@ pub(super) fn reblock(
 }
 
 /// Adds the blocks of a row as `Q8_0`.
-type Repack = fn(&[u8], &mut Vec<u8>);
+pub type Repack = fn(&[u8], &mut Vec<u8>);
 
-/// How a type becomes `Q8_0` without loss: `d * (q - middle)` with 4 or 5 bits fits 8 bits.
-fn repacking(kind: TensorKind) -> Option<Repack> {
+/// How rows of a type become `Q8_0` without loss, where they can: `d * (q - middle)` with 4 or 5 bits
+/// fits 8 bits. The function adds the blocks of a row (of whole blocks) to those that it is given.
+pub fn repacking(kind: TensorKind) -> Option<Repack> {
     match kind {
         TensorKind::Q8_0 => Some(|row, out| out.extend_from_slice(row)),
         TensorKind::Q4_0 => Some(|row, out| {

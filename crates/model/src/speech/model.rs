@@ -53,10 +53,10 @@ pub struct SpeechLlm {
     device: Device,
 }
 
-/// Trained vectors of the marks: `[marks, width]`, in the order of [`Marks::ids`].
-const MARKS: &str = "marks.weight";
-
 impl SpeechLlm {
+    /// Name of the trained vectors of the marks: `[marks, width]`, in the order of [`Marks::ids`].
+    pub const MARKS: &'static str = "marks.weight";
+
     /// Takes the encoder, the adapter and the marks from `speech` and the language model's blocks
     /// from `text`; in training, adapter and marks may begin at random.
     ///
@@ -77,7 +77,7 @@ impl SpeechLlm {
         }
         let marks: Vec<u32> = Marks::for_tokenizer(&bases.tokenizer).ids().collect();
         let deviation = config.adapter.output_rms / llm_config.embedding_scale;
-        let rows = speech.tensor_or(MARKS, &[marks.len(), width], Init::Normal(deviation))?;
+        let rows = speech.tensor_or(Self::MARKS, &[marks.len(), width], Init::Normal(deviation))?;
         let trained = TrainedRows::new(&marks, rows);
         let mut shortlist = config.shortlist.ids().to_vec();
         shortlist.extend(&marks);

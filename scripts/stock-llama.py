@@ -1,0 +1,113 @@
+"""Opens an exported pair in stock llama.cpp (the package `xllamacpp`) and compares what it writes.
+
+python scripts/stock-llama.py NAME-QUANT.gguf mmproj-NAME-QUANT.gguf AUDIO... [--greedy PROGRAM]
+python scripts/stock-llama.py MODEL.gguf --text "..."
+
+Without audio, the language model alone goes on with a text. PROGRAM is the built example `greedy`;
+with it, the same tokens are made by Partita and the two texts are compared.
+"""
+
+import argparse
+import base64
+import http.client
+import json
+import subprocess
+import sys
+import time
+import urllib.parse
+
+import xllamacpp
+
+
+class Server:
+    """One model, with its projector or without."""
+
+    def __init__(self, model, projector=None):
+        parameters = xllamacpp.CommonParams()
+        parameters.model.path = model
+        if projector:
+            parameters.mmproj.path = projector
+        parameters.n_ctx = 2048
+        parameters.n_parallel = 1
+        parameters.warmup = False
+        parameters.port = 0
+        parameters.use_jinja = True
+        begun = time.monotonic()
+        self.server = xllamacpp.Server(parameters)
+        self.seconds = time.monotonic() - begun
+        self.address = urllib.parse.urlsplit(self.server.listening_address)
+
+    def ask(self, path, question):
+        headers = {"Content-Type": "application/json"}
+        # One connection a question: the server closes those that wait.
+        host, port = self.address.hostname, self.address.port
+        connection = http.client.HTTPConnection(host, port, timeout=600)
+        connection.request("POST", path, json.dumps(question), headers)
+        answer = json.loads(connection.getresponse().read())
+        if "error" in answer:
+            raise SystemExit(f"{path}: {answer['error']}")
+        return answer
+
+    def go_on(self, text, most):
+        question = {"prompt": text, "n_predict": most, "temperature": 0, "cache_prompt": False}
+        return self.ask("/completion", question)["content"]
+
+    def template(self, content):
+        question = {"messages": [{"role": "user", "content": content}]}
+        return self.ask("/apply-template", question)["prompt"]
+
+    def hear(self, path, task, most):
+        audio = base64.b64encode(open(path, "rb").read()).decode()
+        kind = path.rsplit(".", 1)[-1]
+        content = [
+            {"type": "input_audio", "input_audio": {"data": audio, "format": kind}},
+            {"type": "text", "text": task},
+        ]
+        question = {
+            "messages": [{"role": "user", "content": content}],
+            "max_tokens": most,
+            "temperature": 0,
+            "cache_prompt": False,
+        }
+        answer = self.ask("/v1/chat/completions", question)
+        return answer["choices"][0]["message"]["content"], answer["usage"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("projector", nargs="?")
+    parser.add_argument("audio", nargs="*")
+    parser.add_argument("--text", default="The weather in Berlin is")
+    parser.add_argument("--task", default="<asr>")
+    parser.add_argument("--tokens", type=int, default=24)
+    parser.add_argument("--greedy", help="the built example `greedy`")
+    arguments = parser.parse_args()
+    server = Server(arguments.model, arguments.projector)
+    print(f"opened in {server.seconds:.1f} s")
+    print("template:", json.dumps(server.template(arguments.task)))
+
+    def ours(audio, prompt):
+        command = [arguments.greedy, arguments.model, audio, prompt, str(arguments.tokens)]
+        return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+    different = 0
+    theirs = server.go_on(arguments.text, arguments.tokens)
+    print("text:", json.dumps(theirs, ensure_ascii=False))
+    if arguments.greedy:
+        own = ours("-", arguments.text)
+        different += own["text"] != theirs
+        print("ours:", json.dumps(own["text"], ensure_ascii=False), f"least gap {min(own['gaps']):.3f}")
+    for path in arguments.audio:
+        theirs, usage = server.hear(path, arguments.task, arguments.tokens)
+        print(f"{path}:", json.dumps(theirs, ensure_ascii=False), usage)
+        if arguments.greedy:
+            own = ours(path, arguments.task)
+            same = own["text"] == theirs
+            different += not same
+            gap = f"least gap {min(own['gaps']):.3f}"
+            print("  ours:", json.dumps(own["text"], ensure_ascii=False), gap, "same" if same else "DIFFERENT")
+    sys.exit(1 if different else 0)
+
+
+main()
