@@ -32,6 +32,10 @@ class Server:
         parameters.warmup = False
         parameters.port = 0
         parameters.use_jinja = True
+        # Half-precision keys and values would decide between words that are about as likely.
+        parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        parameters.flash_attn_type = (
+            xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED)
         begun = time.monotonic()
         self.server = xllamacpp.Server(parameters)
         self.seconds = time.monotonic() - begun
