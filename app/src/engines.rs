@@ -103,18 +103,18 @@ pub fn open(options: &Options) -> anyhow::Result<Box<dyn LiveEngine>> {
             Ok(Box::new(whisper.with_context(loading)?))
         }
         EngineChoice::SpeechLlm => {
-            let folder = Path::new(&options.model);
-            if folder.is_file() {
-                let pair = ExportedModel::open(folder)?;
+            let path = Path::new(&options.model);
+            if path.is_file() && !TrainedModel::is_packed(path) {
+                let pair = ExportedModel::open(path)?;
                 return Ok(Box::new(pair.engine(&options.device).with_context(loading)?));
             }
-            let model = TrainedModel::read(folder)?;
+            let model = TrainedModel::read(path)?;
             let encoder = whisper_file(&store, &model.encoder, options.quantization)?;
             let llm = match Path::new(&model.llm) {
                 file if file.is_file() => file.to_owned(),
                 _ => store.files(&model.llm)?.into_iter().next().with_context(loading)?,
             };
-            let engine = model.open(folder, (encoder.as_path(), llm.as_path()), &options.device);
+            let engine = model.open(path, (encoder.as_path(), llm.as_path()), &options.device);
             Ok(Box::new(engine.with_context(loading)?))
         }
     }

@@ -77,6 +77,8 @@ fn a_recipe_is_carried_out_the_losses_fall_and_a_stopped_run_ends_the_same() {
     assert!(report.after < report.before / 2 && report.changes.len() > 10);
     let again = TrainedModel::read(&small).unwrap();
     assert_eq!(again, trained);
+    let packed = |path: &Path| TrainedModel::is_packed(path);
+    assert!(packed(&small) && !packed(&run) && !packed(&encoder));
     let base = WeightFile::open(&encoder).unwrap();
     let source = || FileSource::new(&base, &Device::Cpu, Precision::Float);
     let values = |source: &dyn Fn() -> partita_model::nn::Linear| {

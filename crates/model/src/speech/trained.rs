@@ -48,6 +48,12 @@ impl TrainedModel {
         if path.is_dir() { path.join(Self::WEIGHTS) } else { path.to_owned() }
     }
 
+    /// Whether there is a packed model at `path`, and no other file.
+    pub fn is_packed(path: &Path) -> bool {
+        let packed = |file: WeightFile| file.metadata().contains_key(Self::KEY);
+        path.is_file() && WeightFile::open(path).is_ok_and(packed)
+    }
+
     /// Reads the description of the model at `path`, a folder or a packed file.
     ///
     /// # Errors
