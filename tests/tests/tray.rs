@@ -9,7 +9,7 @@ use partita_tests::{Desk, Running};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 use zbus::zvariant::{OwnedValue, Value};
 use zbus::{Connection, Proxy, connection, interface};
@@ -33,7 +33,7 @@ fn bus() -> Option<(Running, String)> {
 }
 
 /// The part of a desktop that icons register with.
-struct Watcher(Sender<String>);
+struct Watcher(SyncSender<String>);
 
 #[interface(name = "org.kde.StatusNotifierWatcher")]
 impl Watcher {
@@ -54,7 +54,7 @@ impl Watcher {
 
 /// A desktop that shows icons, and those that register with it.
 async fn desktop(address: &str) -> (Connection, Receiver<String>) {
-    let (register, registered) = channel();
+    let (register, registered) = sync_channel(8);
     let desktop = connection::Builder::address(address)
         .unwrap()
         .serve_at("/StatusNotifierWatcher", Watcher(register))
@@ -120,7 +120,7 @@ fn the_icon_is_shown_and_its_menu_works() {
 
 async fn with_a_desktop(address: &str) {
     let (desktop, registered) = desktop(address).await;
-    let (choose, chosen) = channel();
+    let (choose, chosen) = sync_channel(8);
     let pixels = [10, 20, 30, 255, 40, 50, 60, 0];
     assert!(Tray::open((2, &pixels), |_| ()).is_ok(), "is closed again");
     registered.recv_timeout(PATIENCE).unwrap();

@@ -39,10 +39,11 @@ pub use window::Window;
 
 use self::backend::Backend;
 use crate::desktop::{self, Instance, Message};
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use crossbeam_channel::{Sender, bounded};
 use eframe::egui::{IconData, ViewportBuilder};
 use eframe::{NativeOptions, Renderer};
+use std::env;
 use std::sync::Arc;
 use std::thread;
 
@@ -108,6 +109,10 @@ fn start<'a>(
     viewport: ViewportBuilder,
     create: impl FnOnce(&eframe::CreationContext<'_>) -> anyhow::Result<Box<dyn eframe::App + 'a>> + 'a,
 ) -> anyhow::Result<()> {
+    let displays = ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"];
+    if cfg!(target_os = "linux") && displays.iter().all(|name| env::var_os(name).is_none()) {
+        bail!("there is no display for a window; `partita --help` says what works without one");
+    }
     let options = NativeOptions {
         centered: viewport.position.is_none(),
         viewport,

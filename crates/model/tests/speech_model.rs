@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-#[allow(dead_code, reason = "shared with the tests of Whisper")]
 mod drawn;
+#[allow(dead_code, reason = "shared with the tests of Whisper")]
 mod whisper;
 
 use candle_core::quantized::{GgmlDType, QTensor};

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-#[allow(dead_code, reason = "other tests use the rest")]
 mod drawn;
+#[allow(dead_code, reason = "other tests use the rest")]
 mod whisper;
 
 use candle_core::{Device, Tensor, Var};
