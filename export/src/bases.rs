@@ -29,6 +29,14 @@ pub fn home() -> Result<PathBuf> {
     Ok(folders.data_dir().to_owned())
 }
 
+/// The folder that models are in.
+///
+/// # Errors
+/// As [`home`]'s.
+pub fn store() -> Result<PathBuf> {
+    Ok(home()?.join("models"))
+}
+
 /// A GGUF file, or the one of a model in the store; the largest, should there be several.
 ///
 /// # Errors
@@ -38,14 +46,19 @@ pub fn gguf(name: &str) -> Result<Found> {
     if path.is_file() {
         return Ok(Found { path: path.to_owned(), made: None });
     }
-    let folder = home()?.join("models").join(name);
-    let is_gguf = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "gguf");
-    let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let size = |path: &PathBuf| fs::metadata(path).map_or(0, |found| found.len());
-    match files.filter(is_gguf).max_by_key(size) {
+    let folder = store()?.join(name);
+    match largest(&folder) {
         Some(path) => Ok(Found { path, made: None }),
         None => bail!("no {name} in {}: `partita models pull {name}` fetches it", folder.display()),
     }
+}
+
+/// The largest GGUF file of a folder: that of the highest precision.
+pub fn largest(folder: &Path) -> Option<PathBuf> {
+    let is_gguf = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "gguf");
+    let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let size = |path: &PathBuf| fs::metadata(path).map_or(0, |found| found.len());
+    files.filter(is_gguf).max_by_key(size)
 }
 
 /// A Whisper model in floats: an imported GGUF file as it is; a model of others (a folder, or one of
@@ -57,7 +70,7 @@ pub fn whisper(name: &str) -> Result<Found> {
     let path = Path::new(name);
     let source = match path.exists() {
         true => path.to_owned(),
-        false => home()?.join("models").join(name),
+        false => store()?.join(name),
     };
     let originals = ["model.bin", "model.safetensors", "model.safetensors.index.json"];
     let original = originals.iter().any(|file| source.join(file).is_file());

@@ -122,10 +122,11 @@ fn name(options: &Options) -> Result<String> {
 fn write(
     plan: &Plan,
     pending: &mut Pending,
-    stem: &str,
+    name: &str,
     quant: Quant,
     most: Option<u64>,
 ) -> Result<Written> {
+    let stem = format!("{name}-{quant}");
     let shards = plan.shards(most.unwrap_or(u64::MAX));
     let count = shards.len();
     let (mut losses, mut bytes, mut first) = (Vec::<Loss>::new(), 0, None);
@@ -165,13 +166,7 @@ fn plain_whisper(
         bail!("--vocab-for is for language models; Whisper keeps its vocabulary");
     }
     let plan = whisper::plan(file, name, options.quant)?;
-    let written = write(
-        &plan,
-        pending,
-        &format!("{name}-{}", options.quant),
-        options.quant,
-        options.shard_size,
-    )?;
+    let written = write(&plan, pending, name, options.quant, options.shard_size)?;
     Ok(report(vec![written], Vec::new(), None))
 }
 
@@ -192,13 +187,7 @@ fn language_model(
     let plan = llm::plan(&merged, options.quant, &cut.tokens, &BTreeMap::new(), keys)?;
     rules::check_llm(&plan, false)?;
     let proof = cut.proof(options, &plan, (&tokenizer, None), pending)?;
-    let written = write(
-        &plan,
-        pending,
-        &format!("{name}-{}", options.quant),
-        options.quant,
-        options.shard_size,
-    )?;
+    let written = write(&plan, pending, name, options.quant, options.shard_size)?;
     let notices = match plan.text("tokenizer.chat_template") {
         None => vec!["the file has no chat template, as its base has none".to_owned()],
         Some(_) => Vec::new(),
@@ -265,11 +254,10 @@ fn pair(
     rules::check_llm(&plan, true)?;
     rules::check_projector(&projector.plan, llm::width(&llm)?)?;
     let proof = cut.proof(options, &plan, (&tokenizer, Some(&model.config.shortlist)), pending)?;
-    let stem = format!("{name}-{}", options.quant);
-    let text = write(&plan, pending, &stem, options.quant, options.shard_size)?;
+    let text = write(&plan, pending, name, options.quant, options.shard_size)?;
     // Stock tools take encoder and adapter in one file only.
-    let stem = format!("mmproj-{name}-{projector_quant}");
-    let speech = write(&projector.plan, pending, &stem, projector_quant, None)?;
+    let name = format!("mmproj-{name}");
+    let speech = write(&projector.plan, pending, &name, projector_quant, None)?;
     Ok(report(vec![text, speech], projector.notices, proof))
 }
 
