@@ -214,6 +214,11 @@ impl WeightFile {
         &self.path
     }
 
+    /// All files of it: the one of [`WeightFile::path`], or its shards in order.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.parts.iter().map(|part| part.path.as_path())
+    }
+
     /// The format found.
     pub fn format(&self) -> Format {
         self.format
