@@ -34,7 +34,7 @@ mod summary;
 mod tensor;
 mod value;
 mod weight_file;
-pub(crate) mod whole;
+pub mod whole;
 
 pub use error::FileError;
 pub use kind::TensorKind;
