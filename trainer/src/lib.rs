@@ -24,6 +24,7 @@ mod counts;
 pub mod data;
 pub mod evaluate;
 pub mod gradients;
+mod in_place;
 mod journal;
 pub mod metrics;
 pub mod objective;

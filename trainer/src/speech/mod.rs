@@ -7,6 +7,7 @@ mod data;
 mod evaluation;
 mod feed;
 mod names;
+mod networks;
 mod notes;
 mod objective;
 mod probe;

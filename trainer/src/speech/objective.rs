@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor, Var};
-use partita_model::nn::{LowRank, LowRankSpec, NameSet, Parameters, TrainingSource, WeightSource};
+use partita_model::nn::{LowRank, Parameters, TrainingSource};
 use partita_model::speech::{
     AdapterConfig, AdapterShape, Bases, CtcHead, SpeechConfig, SpeechLlm, TrainedModel,
 };
@@ -20,14 +20,14 @@ use super::ctc::{self, Likeness};
 use super::data::Data;
 use super::evaluation::evaluate;
 use super::feed::{Feed, Share};
-use super::names::{lora_pattern, module_name, own_name};
+use super::names::{module_name, own_name};
 use super::notes::Notes;
 use super::start::begin_from;
 use super::written::drawn_target;
 use crate::data::Example;
 use crate::data::sampler::Pick;
 use crate::objective::{Loss, Objective, Position};
-use crate::recipe::{Adapter, Metric, ModuleName, Precision, Recipe, Tasks};
+use crate::recipe::{Adapter, Metric, Precision, Recipe, Tasks};
 use crate::stages::Trained;
 
 /// Tokens by which the size of the language model's inputs is measured.
@@ -40,9 +40,9 @@ const MOST_EMPTY: usize = 1000;
 pub struct SpeechObjective {
     pub(super) recipe: Recipe,
     pub(super) bases: Bases,
-    config: SpeechConfig,
+    pub(super) config: SpeechConfig,
     pub(super) parameters: Parameters,
-    device: Device,
+    pub(super) device: Device,
     pub(super) data: Data,
     feed: Feed,
     /// Micro-batches in a row that had nothing for their task.
@@ -209,63 +209,6 @@ impl SpeechObjective {
             self.notes.add(&unreadable);
         }
         Ok(examples)
-    }
-
-    fn patterns_of_all_stages(&self) -> Vec<String> {
-        let stages = self.recipe.order.iter().filter_map(|name| self.recipe.stage.get(name));
-        let modules = stages.flat_map(|stage| stage.train.modules()).map(|(module, _)| module);
-        let pattern = |module| match module {
-            ModuleName::Adapter => "mm.a.*",
-            ModuleName::Encoder => "a.*",
-            ModuleName::Lora => "*.lora_*",
-            ModuleName::Marks => "marks.*",
-            ModuleName::Ctc => "ctc.*",
-        };
-        modules.map(|module| pattern(module).to_owned()).collect()
-    }
-
-    fn has_lora(&self) -> bool {
-        self.recipe.stage.values().any(|stage| stage.train.lora.is_some())
-    }
-
-    fn needs_ctc(&self) -> bool {
-        self.recipe.stage.values().any(|stage| stage.tasks.ctc > 0.0 || stage.late.tasks.ctc > 0.0)
-    }
-
-    fn with_low_rank<'a>(&self, source: TrainingSource<'a>) -> Result<TrainingSource<'a>> {
-        let lora = &self.recipe.lora;
-        if !self.has_lora() {
-            return Ok(source);
-        }
-        let targets: Vec<&str> = lora.targets.iter().map(|&target| lora_pattern(target)).collect();
-        Ok(source.with_low_rank(LowRankSpec {
-            rank: lora.rank,
-            alpha: lora.alpha,
-            dropout: lora.dropout as f32,
-            targets: NameSet::parse(&targets)?,
-        }))
-    }
-
-    fn load(&self, source: &TrainingSource) -> Result<(SpeechLlm, Option<CtcHead>)> {
-        let model = SpeechLlm::load(source, source, &self.bases, &self.config, &self.device)?;
-        let head = match self.needs_ctc() {
-            false => None,
-            true => {
-                let ids = self.config.shortlist.ids();
-                let AdapterConfig { llm_width, output_rms, .. } = self.config.adapter;
-                let (text, shape) = (&self.bases.text, (ids.len(), llm_width));
-                let rows = source.linear_of_rows(text, "token_embd", ids, &self.device)?;
-                Some(CtcHead::load(source, rows, shape, output_rms, &self.device)?)
-            }
-        };
-        Ok((model, head))
-    }
-
-    pub(super) fn build(&mut self, patterns: &[String]) -> Result<()> {
-        let source = TrainingSource::new(&self.parameters, NameSet::parse(patterns)?);
-        let source = self.with_low_rank(source)?;
-        self.model = Some(self.load(&source)?);
-        Ok(())
     }
 
     /// The loss of clips, without tokens if no sequence can be made of any.

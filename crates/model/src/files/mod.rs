@@ -30,6 +30,7 @@ pub mod gguf;
 mod kind;
 mod safetensors;
 mod safetensors_write;
+mod shards;
 mod summary;
 mod tensor;
 mod value;
