@@ -3,6 +3,9 @@
 //! What the program `partita-export` does is here; `main.rs` only reads its command line.
 
 pub mod bases;
+pub mod clips;
+pub mod compare;
+pub mod diff;
 pub mod gguf;
 pub mod inspect;
 pub mod merged;

@@ -92,7 +92,7 @@ pub fn plan<'a>(
         let choice = quant.choose(name, &shape, layers, is_output);
         items.push(Item { name: name.to_owned(), shape, choice, content });
     }
-    Ok(Plan { metadata, items })
+    Ok(Plan::new(metadata, items))
 }
 
 /// All rows of a matrix of a file.

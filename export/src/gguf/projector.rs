@@ -111,7 +111,7 @@ pub fn plan<'a>(
         (ExportedModel::OUTPUT_RMS.to_owned(), Value::F32(adapter.output_rms as f32)),
     ]);
     metadata.extend(front_end(config.mel_bins));
-    Ok(Projector { plan: Plan { metadata, items }, notices })
+    Ok(Projector { plan: Plan::new(metadata, items), notices })
 }
 
 /// What becomes of audio before the encoder, which stock tools have built in.

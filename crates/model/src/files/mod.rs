@@ -43,3 +43,4 @@ pub use summary::{KindTotal, Summary};
 pub use tensor::TensorInfo;
 pub use value::{Array, Value};
 pub use weight_file::{Format, WeightFile};
+pub use whole::write as write_whole;

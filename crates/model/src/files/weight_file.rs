@@ -214,6 +214,11 @@ impl WeightFile {
         &self.path
     }
 
+    /// The files that were opened: of shards, all.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.parts.iter().map(|part| part.path.as_path())
+    }
+
     /// The format found.
     pub fn format(&self) -> Format {
         self.format

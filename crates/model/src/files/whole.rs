@@ -32,7 +32,10 @@ pub(super) fn place(file: NamedTempFile, path: &Path) -> Result<(), FileError> {
 }
 
 /// Writes a small file, whole or not at all.
-pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let mut file = beside(path, ".part")?;
     file.write_all(content).map_err(|cause| FileError::io(path, cause))?;
     place(file, path)

@@ -95,6 +95,11 @@ impl ExportedModel {
         })
     }
 
+    /// The files of both halves, shards and all.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.bases.text.files().chain(self.projector.files())
+    }
+
     /// Languages that it understands.
     pub fn languages(&self) -> &[Lang] {
         &self.languages
