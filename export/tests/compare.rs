@@ -97,27 +97,36 @@ fn fewer_tokens_are_compared_over_those_that_both_have() {
     let world = World::make(Made::default());
     let sentences = world.out("sentences");
     fs::create_dir_all(&sentences).unwrap();
-    for (lang, line) in [("en", "one two three four\n"), ("de", "eins zwei drei vier\n")] {
-        fs::write(sentences.join(format!("{lang}.txt")), line.repeat(64)).unwrap();
-    }
+    let words = ["eins", "zwei", "drei", "vier"];
+    let line = |i: usize| format!("{} {} {}\n", words[i % 4], words[i / 4 % 4], words[i / 16]);
+    fs::write(sentences.join("de.txt"), (0..64).map(line).collect::<String>()).unwrap();
     let cut = Options {
         vocabulary: Some(vocabulary::Options {
-            languages: ["en", "de"].map(|lang| lang.parse().unwrap()).to_vec(),
+            languages: vec!["de".parse().unwrap()],
             text: vec![sentences],
             least: 1,
         }),
         ..options(&world, Quant::F32, "cut")
     };
-    let output = compare(&world, &[&pair(&cut)], &["--clips", "4", "--json"]);
+    let cut = pair(&cut);
+    let output = compare(&world, &[&cut], &["--clips", "4", "--json", "--languages", "de"]);
     assert!(output.status.success(), "{}", error(&output));
     let found: Comparison = serde_json::from_slice(&output.stdout).unwrap();
-    let cut = found.rows[1].agreement.unwrap();
-    println!("{cut:?}");
-    assert!(cut.tokens[0] < cut.tokens[1] && cut.tokens[0] > 20, "{cut:?}");
-    assert!(cut.cosine >= 0.99999 && cut.divergence < 1e-6 && cut.left_out == 0, "{cut:?}");
+    let same = found.rows[1].agreement.unwrap();
+    println!("{same:?}");
+    assert!(same.tokens[0] < same.tokens[1] && same.tokens[0] > 20, "{same:?}");
+    assert!(same.cosine >= 0.99999 && same.divergence < 1e-6 && same.left_out == 0, "{same:?}");
     let table = partita_export::compare::render::table(&found);
-    let tokens = format!("{} of {}", cut.tokens[0], cut.tokens[1]);
+    let tokens = format!("{} of {}", same.tokens[0], same.tokens[1]);
     assert!(table.contains(&tokens) && table.contains("those that both have"), "{table}");
+
+    // Answers with words that are gone are left out, and that is said.
+    let output = compare(&world, &[&cut], &["--clips", "4", "--json"]);
+    let found: Comparison = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found.rows[1].agreement.unwrap().left_out, 2, "{found:?}");
+    let table = partita_export::compare::render::table(&found);
+    assert!(table.contains("2 of 4 answers have tokens that cut-F32 lacks"), "{table}");
+    assert!(found.rows[1].scores.chrf.is_none() && found.rows[0].scores.chrf.is_some());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! Whisper in our own layout.
 //!
 //! ```text
-//! Source ─ bases, what was trained ─ Merged ─ Plan (types by Quant) ─ rules ─ Pending ─ files
+//! Source ─ bases, what was trained ─ ChangedBase ─ Plan (types by Quant) ─ rules ─ Pending ─ files
 //!                                    Tokens ─┘
 //! ```
 //!
@@ -10,12 +10,12 @@
 //! would refuse ([`rules`]) is refused before a byte is written.
 
 pub mod calibration;
+pub mod changed;
 pub mod cli;
 pub mod content;
 pub mod encode;
 pub mod keys;
 pub mod llm;
-pub mod merge;
 pub mod place;
 pub mod projector;
 pub mod quant;
@@ -39,7 +39,7 @@ use partita_model::tokens::{Marks, Shortlist, TextTokenizer};
 use content::Plan;
 use encode::Loss;
 use keys::Card;
-use merge::Merged;
+use changed::ChangedBase;
 use place::Pending;
 pub use quant::Quant;
 pub use report::{Report, Written, render};
@@ -189,7 +189,7 @@ fn language_model(
     let all = Tokens::all(tokenizer.vocabulary(), 0);
     let cut = Cut::new(options, all, &base, (&tokenizer, None), Vec::new())?;
     // Nothing was trained: the base is laid over itself.
-    let merged = Merged::alone(&base)?;
+    let merged = ChangedBase::alone(&base)?;
     let own = options.name.as_deref();
     let keys = keys::unchanged(&base, own, options.quant);
     let plan = llm::plan(&merged, options.quant, &cut.tokens, &BTreeMap::new(), keys)?;
@@ -217,7 +217,7 @@ fn pair(
     let trained = WeightFile::open(&folder.join(TrainedModel::WEIGHTS))?;
     let (encoder, llm) = (WeightFile::open(encoder)?, WeightFile::open(llm)?);
     check_names(&trained, [&encoder, &llm])?;
-    let (hearing, writing) = (Merged::new(&encoder, &trained)?, Merged::new(&llm, &trained)?);
+    let [hearing, writing] = [ChangedBase::new(&encoder, &trained)?, ChangedBase::new(&llm, &trained)?];
     let tokenizer = TextTokenizer::from_gguf(&llm)?;
     let marks = Marks::for_tokenizer(&tokenizer);
     let all = Tokens::all(tokenizer.vocabulary(), marks.appended());

@@ -9,7 +9,7 @@ use partita_model::whisper::WhisperConfig;
 
 use super::content::{Content, Item, Plan};
 use super::llm::whole;
-use super::merge::Merged;
+use super::changed::ChangedBase;
 use super::quant::Quant;
 use super::rules::Refusal;
 
@@ -33,7 +33,7 @@ const OWN: [&str; 2] = ["mm.a.", "ctc."];
 /// # Errors
 /// When stock tools know no such adapter, or a file is incomplete.
 pub fn plan<'a>(
-    merged: &'a Merged<'a>,
+    merged: &'a ChangedBase<'a>,
     trained: &'a WeightFile,
     model: &TrainedModel,
     quant: Quant,
