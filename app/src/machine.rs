@@ -1,20 +1,6 @@
 //! What a run cost, and the machine that it ran on.
 
-pub use partita_model::machine::{memory_mib, peak_memory_mib};
-
-/// CPU seconds, all threads, that this process has used; `None` where the system does not say.
-pub fn cpu_seconds() -> Option<f64> {
-    #[cfg(unix)]
-    {
-        use nix::sys::resource::{UsageWho, getrusage};
-        use nix::sys::time::TimeValLike;
-        let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
-        let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-        Some(micros as f64 / 1e6)
-    }
-    #[cfg(not(unix))]
-    None
-}
+pub use partita_model::machine::{cpu_seconds, memory_mib, peak_memory_mib};
 
 /// The processor's name and those of its features that the fast products ask for.
 pub fn processor() -> (String, Vec<&'static str>) {

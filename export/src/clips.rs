@@ -103,7 +103,8 @@ fn clip(row: SpeechRow, folder: &Path, wanted: &Wanted) -> Option<Clip> {
     }
     let translated = |target: &String| {
         let own = |code: &str| primary_language(code).eq_ignore_ascii_case(target);
-        let found = row.translations.iter().find(|(code, text)| own(code) && !text.trim().is_empty());
+        let found =
+            row.translations.iter().find(|(code, text)| own(code) && !text.trim().is_empty());
         let (_, text) = found.filter(|_| *target != lang)?;
         Some((target.clone(), text.clone()))
     };
@@ -155,7 +156,8 @@ mod tests {
         text += &line(23, "xx", "test", 2.0);
         text += "{\"not a row\": 1}\n";
         std::fs::write(&path, text).unwrap();
-        let (languages, targets) = (["de", "en"].map(str::to_owned), ["en", "fr"].map(str::to_owned));
+        let (languages, targets) =
+            (["de", "en"].map(str::to_owned), ["en", "fr"].map(str::to_owned));
         let mut wanted =
             Wanted { split: Split::Test, languages: &languages, targets: &targets, most: 6 };
         let chosen = choose(&path, &wanted).unwrap();

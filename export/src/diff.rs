@@ -205,9 +205,8 @@ fn compared(files: [&WeightFile; 2], tensors: [&TensorInfo; 2]) -> Result<Compar
     let [first, second] = tensors;
     let name = first.name.as_str();
     let same_shape = first.shape == second.shape;
-    let same = same_shape
-        && first.kind == second.kind
-        && files[0].bytes(name)? == files[1].bytes(name)?;
+    let same =
+        same_shape && first.kind == second.kind && files[0].bytes(name)? == files[1].bytes(name)?;
     let gap = match same_shape && !same {
         true => gap(files, name, &first.shape),
         false => None,

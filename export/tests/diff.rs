@@ -14,7 +14,8 @@ use partita_model::files::{Value, WeightFile};
 use serde_json::Value as Json;
 use small::{Made, World};
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/model/tests/files/golden.gguf");
+const GOLDEN: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/model/tests/files/golden.gguf");
 
 fn diff(files: [&Path; 2], more: &[&str]) -> (Option<i32>, String, String) {
     let program = env!("CARGO_BIN_EXE_partita-export");

@@ -10,12 +10,12 @@ use small::{LAYERS, Made, World};
 
 fn exported(world: &World, quant: Quant, calibrated: bool) -> Report {
     let name = format!("{}-{calibrated}", quant.name());
-    let calibration = calibrated
-        .then(|| calibration::Options { manifest: world.manifest(), clips: 10 });
+    let calibration =
+        calibrated.then(|| calibration::Options { manifest: world.manifest(), clips: 10 });
     export(&Options {
         model: world.run().to_str().unwrap().to_owned(),
         quant,
-        projector: None,
+        projector: (quant == Quant::Q4_0).then_some(quant),
         vocabulary: None,
         name: Some("small".to_owned()),
         shard_size: None,
@@ -47,12 +47,24 @@ fn what_matters_is_missed_by_less() {
         }
         // Rows of 96 become Q5_1 or Q8_0 in these two, whose scales are what they are.
         assert_eq!(found, if matches!(quant, Quant::Q5KM | Quant::Q6K) { 1 } else { 7 }, "{quant}");
-        assert!(projector.classes.values().all(|class| class.weighted.is_none()));
+        let weighted = |name: &str| projector.classes[name].weighted;
+        match quant {
+            Quant::Q4_0 => {
+                for name in ["a.attn_q", "a.ffn_down", "mm.a.mlp.1"] {
+                    let [with, without] = weighted(name).unwrap();
+                    assert!(with < without, "{name}: {with} {without}");
+                }
+            }
+            _ => assert_eq!(weighted("a.ffn_down"), None),
+        }
         assert!(render(&report).contains("scales chosen by what came into layers for 4 clips"));
         let [one, other] = [&plain, &report].map(|r| WeightFile::open(&r.files[0].path).unwrap());
         let name = "blk.2.ffn_down.weight";
         assert_ne!(one.bytes(name).unwrap(), other.bytes(name).unwrap());
-        assert_eq!(one.bytes("token_embd.weight").unwrap(), other.bytes("token_embd.weight").unwrap());
+        assert_eq!(
+            one.bytes("token_embd.weight").unwrap(),
+            other.bytes("token_embd.weight").unwrap()
+        );
     }
 }
 

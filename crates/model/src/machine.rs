@@ -30,6 +30,20 @@ impl Threads {
     }
 }
 
+/// CPU seconds, all threads, that this process has used; `None` where the system does not say.
+pub fn cpu_seconds() -> Option<f64> {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{UsageWho, getrusage};
+        use nix::sys::time::TimeValLike;
+        let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+        let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+        Some(micros as f64 / 1e6)
+    }
+    #[cfg(not(unix))]
+    None
+}
+
 /// Largest memory in MiB that this process has held, mapped files included; `None` where the system
 /// does not say.
 pub fn peak_memory_mib() -> Option<f64> {

@@ -67,7 +67,9 @@ pub fn keep(model: &Model, clips: &[Clip], folder: &Path) -> Result<()> {
     for (number, clip) in clips.iter().enumerate() {
         let audio = model.encode(&clip.samples()?)?;
         for (translated, places) in answers(model, clip)? {
-            let Some(logits) = foretell(model, &audio, clip, translated, &places)? else { continue };
+            let Some(logits) = foretell(model, &audio, clip, translated, &places)? else {
+                continue;
+            };
             let path = logits_file(folder, kept.sequences.len());
             let bytes: Vec<u8> = logits.iter().flatten().flat_map(|l| l.to_le_bytes()).collect();
             fs::write(&path, bytes).with_context(|| path.display().to_string())?;
@@ -89,9 +91,8 @@ pub fn compare(model: &Model, clips: &[Clip], folder: &Path) -> Result<Option<Ag
     let own: HashMap<String, usize> =
         outputs(model).into_iter().enumerate().map(|(place, name)| (name, place)).collect();
     let own_place = |place: usize| kept.outputs.get(place).and_then(|name| own.get(name)).copied();
-    let common: Vec<(usize, usize)> = (0..kept.outputs.len())
-        .filter_map(|place| Some((place, own_place(place)?)))
-        .collect();
+    let common: Vec<(usize, usize)> =
+        (0..kept.outputs.len()).filter_map(|place| Some((place, own_place(place)?))).collect();
     let mut sum = Agreement { tokens: [common.len(), kept.outputs.len()], ..Agreement::default() };
     let mut heard = None;
     for (number, sequence) in kept.sequences.iter().enumerate() {
@@ -167,7 +168,8 @@ fn logits_file(folder: &Path, number: usize) -> PathBuf {
 
 fn read(path: &Path, width: usize) -> Result<Vec<Vec<f32>>> {
     let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-    let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let values: Vec<f32> =
+        bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
     Ok(values.chunks(width.max(1)).map(<[f32]>::to_vec).collect())
 }
 
@@ -209,7 +211,8 @@ pub(crate) fn answers(model: &Model, clip: &Clip) -> Result<Vec<(bool, Vec<u32>)
             let translated = target.map(|(_, text)| vocabulary.encode(text.trim()));
             let texts: Vec<&[u32]> =
                 std::iter::once(&said).chain(&translated).map(Vec::as_slice).collect();
-            let mut tokens = answer(task(clip, target.is_some())?, Some(spoken), &texts, vocabulary.marks());
+            let mut tokens =
+                answer(task(clip, target.is_some())?, Some(spoken), &texts, vocabulary.marks());
             tokens.push(vocabulary.end());
             let places: Option<Vec<u32>> =
                 tokens.into_iter().map(|token| vocabulary.place(token)).collect();

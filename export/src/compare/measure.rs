@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use partita_audio::SAMPLE_RATE;
 use partita_model::engine::{Request, Text};
-use partita_model::machine::{Threads, peak_memory_mib};
+use partita_model::machine::{Threads, cpu_seconds, peak_memory_mib};
 use serde::{Deserialize, Serialize};
 
 use super::logits::{self, Agreement};
@@ -41,6 +42,9 @@ pub struct Measured {
     pub load_seconds: f64,
     /// Seconds that all clips took.
     pub seconds: f64,
+    /// Seconds of processors, all threads together, that they took; absent where the system does not
+    /// say.
+    pub cpu_seconds: Option<f64>,
     /// Seconds of all clips.
     pub audio_seconds: f64,
     /// Largest memory of the process until all clips were heard, in MiB, mapped files included.
@@ -126,10 +130,12 @@ fn measure(work: &Work) -> Result<Measured> {
             // The first clip also pays for what is made when it is first needed.
             model.engine().transcribe(&samples, &request).with_context(context)?;
         }
-        let begun = Instant::now();
+        let (begun, cpu) = (Instant::now(), cpu_seconds());
         let said = model.engine().transcribe(&samples, &request).with_context(context)?;
         found.seconds += begun.elapsed().as_secs_f64();
-        found.audio_seconds += clip.seconds;
+        let spent = cpu_seconds().zip(cpu).map(|(now, then)| now - then);
+        found.cpu_seconds = spent.map(|spent| spent + found.cpu_seconds.unwrap_or(0.0));
+        found.audio_seconds += samples.len() as f64 / f64::from(SAMPLE_RATE);
         let translation = said.translation.as_ref().map(joined);
         found.answers.push(Said { text: joined(&said.text), translation });
     }

@@ -92,6 +92,8 @@ pub struct Row {
     pub load_seconds: f64,
     /// Seconds of computing for one of audio.
     pub real_time_factor: f64,
+    /// Seconds of processors for one of audio, which hardly changes with what else runs.
+    pub cpu_factor: Option<f64>,
     /// Largest memory in MiB.
     pub peak_mib: Option<f64>,
     /// How alike its logits are to the reference's; of the reference, absent.
@@ -107,14 +109,17 @@ pub struct Row {
 /// When a model or the manifest cannot be used, or the folder cannot be written.
 pub fn compare(options: &Options, progress: &dyn Fn(&str)) -> Result<Comparison> {
     let reference = Entry::find(&options.reference, true)?;
-    let others = options.others.iter().map(|name| Entry::find(name, false));
-    let others = others.collect::<Result<Vec<_>>>()?;
+    // `DIR/*.gguf` names both halves of pairs.
+    let named = options.others.iter().filter(|name| !subject::is_projector(Path::new(name)));
+    let others = named.map(|name| Entry::find(name, false)).collect::<Result<Vec<_>>>()?;
+    if others.is_empty() {
+        bail!("only files of encoder and adapter; the other half of the pair is to be named");
+    }
     progress(&format!("{}: looking at what it can do", reference.name));
     let (spoken, written) = reference.subject.languages()?;
     let languages = known("languages", &options.languages, &spoken)?;
     let targets = known("to", &options.to, &written)?;
-    let wanted =
-        Wanted { split: options.split, languages, targets, most: options.clips };
+    let wanted = Wanted { split: options.split, languages, targets, most: options.clips };
     let mut unheard = Vec::new();
     let clips: Vec<Clip> = clips::choose(&options.manifest, &wanted)?
         .into_iter()
@@ -170,12 +175,14 @@ pub fn compare(options: &Options, progress: &dyn Fn(&str)) -> Result<Comparison>
 
 impl Row {
     fn of(entry: &Entry, found: &Measured, scores: Scores) -> Result<Self> {
+        let audio = found.audio_seconds.max(f64::MIN_POSITIVE);
         Ok(Self {
             name: entry.name.clone(),
             bytes: entry.subject.bytes()?,
             made: entry.is_made(),
             load_seconds: found.load_seconds,
-            real_time_factor: found.seconds / found.audio_seconds.max(f64::MIN_POSITIVE),
+            real_time_factor: found.seconds / audio,
+            cpu_factor: found.cpu_seconds.map(|seconds| seconds / audio),
             peak_mib: found.peak_mib,
             agreement: found.agreement,
             scores,
@@ -196,9 +203,7 @@ fn known<'a>(option: &str, wanted: &'a [String], all: &'a [String]) -> Result<&'
 
 fn write(comparison: &Comparison, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let write = |name: &str, bytes: &[u8]| {
-        write_whole(&folder.join(name), bytes)
-    };
+    let write = |name: &str, bytes: &[u8]| write_whole(&folder.join(name), bytes);
     let plot = render::plot(comparison);
     write("compare.json", &serde_json::to_vec_pretty(comparison)?)?;
     write("compare.md", render::page(comparison, !plot.is_empty()).as_bytes())?;

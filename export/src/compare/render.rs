@@ -24,9 +24,20 @@ pub fn table(comparison: &Comparison) -> String {
     let rows = &comparison.rows;
     let has = |score: fn(&Row) -> Option<Score>| rows.iter().any(|row| score(row).is_some());
     let is_translated = has(|row| row.scores.bleu);
-    let is_partial = |row: &Row| row.agreement.is_some_and(|found| found.tokens[0] < found.tokens[1]);
+    let is_partial =
+        |row: &Row| row.agreement.is_some_and(|found| found.tokens[0] < found.tokens[1]);
     let shows_tokens = rows.iter().any(is_partial);
-    let mut heads = vec!["model", "MB", "load s", "real-time factor", "peak MiB", "cosine", "KL nats", "same best %"];
+    let mut heads = vec![
+        "model",
+        "MB",
+        "load s",
+        "real-time factor",
+        "CPU s a s",
+        "peak MiB",
+        "cosine",
+        "KL nats",
+        "same best %",
+    ];
     if shows_tokens {
         heads.push("over tokens");
     }
@@ -48,6 +59,7 @@ pub fn table(comparison: &Comparison) -> String {
             format!("{:.1}", row.bytes as f64 / 1e6),
             format!("{:.2}", row.load_seconds),
             format!("{:.3}", row.real_time_factor),
+            row.cpu_factor.map_or_else(none, |factor| format!("{factor:.3}")),
             row.peak_mib.map_or_else(none, |peak| format!("{peak:.0}")),
         ];
         cells.extend(match row.agreement {
@@ -136,8 +148,7 @@ pub fn plot(comparison: &Comparison) -> Chart {
         curve("error rate", |row| Some(row.scores.error_rate?.change.value)),
         curve("BLEU", |row| Some(-row.scores.bleu?.change.value)),
     ];
-    let curves: Vec<Curve> =
-        curves.into_iter().filter(|curve| !curve.points.is_empty()).collect();
+    let curves: Vec<Curve> = curves.into_iter().filter(|curve| !curve.points.is_empty()).collect();
     let values = curves.iter().flat_map(|curve| &curve.points).map(|(_, y)| *y);
     let most = values.fold(0.1, f64::max) * 1.15;
     Chart {

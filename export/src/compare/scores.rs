@@ -104,7 +104,8 @@ mod tests {
             translation: english.map(str::to_owned),
         };
         let english = "a house with a large garden";
-        let clips = [clip("de", "eins zwei", Some(english)), clip("en", "one two three four", None)];
+        let clips =
+            [clip("de", "eins zwei", Some(english)), clip("en", "one two three four", None)];
         let good = [said("Eins, zwei!", Some(english)), said("one two three four", None)];
         let bad = [said("eins", Some("a house with a garden")), said("one two three four", None)];
         let found = Scores::of(&clips, &bad, &good);

@@ -34,6 +34,14 @@ pub enum Subject {
     Whisper(PathBuf),
 }
 
+/// Whether a file has a pair's encoder and adapter.
+pub fn is_projector(path: &Path) -> bool {
+    let is_clip = |file: WeightFile| {
+        file.metadata_str("general.architecture").is_ok_and(|found| found == "clip")
+    };
+    path.is_file() && WeightFile::open(path).is_ok_and(is_clip)
+}
+
 /// A model that is compared.
 #[derive(Debug)]
 pub struct Entry {
@@ -104,12 +112,8 @@ impl Subject {
             Self::Trained { path, encoder, llm } => {
                 vec![TrainedModel::weights(path), encoder.clone(), llm.clone()]
             }
-            Self::Pair(file) => {
-                ExportedModel::open(file)?.files().map(Path::to_path_buf).collect()
-            }
-            Self::Whisper(file) => {
-                WeightFile::open(file)?.files().map(Path::to_path_buf).collect()
-            }
+            Self::Pair(file) => ExportedModel::open(file)?.files().map(Path::to_path_buf).collect(),
+            Self::Whisper(file) => WeightFile::open(file)?.files().map(Path::to_path_buf).collect(),
         })
     }
 

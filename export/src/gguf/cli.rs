@@ -85,8 +85,7 @@ impl GgufArgs {
             least: self.vocab_least,
         });
         let clips = self.calibration_clips;
-        let calibration =
-            self.calibration.map(|manifest| calibration::Options { manifest, clips });
+        let calibration = self.calibration.map(|manifest| calibration::Options { manifest, clips });
         // Interrupted, it takes away what it has begun. A handler that is there already is as good.
         let _ = ctrlc::set_handler(super::content::interrupt);
         let report = export(&Options {

@@ -266,8 +266,7 @@ mod tests {
             let content = Content::Rows { file: &file, name: "w".to_owned(), rows, replaced };
             let choice = Choice { kind: to, instead_of: None };
             let (name, shape) = ("w".to_owned(), vec![3, 96]);
-            let plan =
-                Plan::new(Vec::new(), vec![Item { name, shape, choice, content }]);
+            let plan = Plan::new(Vec::new(), vec![Item { name, shape, choice, content }]);
             let path = folder.path().join("to.gguf");
             let losses = plan.write(&path, &[], 0..1).unwrap();
             let found = WeightFile::open(&path).unwrap();

@@ -133,7 +133,11 @@ fn floats(quantized: &QTensor) -> Result<Vec<f32>> {
 fn has_scales(kind: TensorKind) -> bool {
     matches!(
         kind,
-        TensorKind::Q4_0 | TensorKind::Q5_0 | TensorKind::Q4_K | TensorKind::Q5_K | TensorKind::Q6_K
+        TensorKind::Q4_0
+            | TensorKind::Q5_0
+            | TensorKind::Q4_K
+            | TensorKind::Q5_K
+            | TensorKind::Q6_K
     )
 }
 

@@ -7,8 +7,8 @@ use partita_model::files::{Value, WeightFile};
 use partita_model::speech::SpeechLlm;
 use partita_model::tokens::{Marks, TextTokenizer};
 
-use super::content::{Content, Item, Plan};
 use super::changed::ChangedBase;
+use super::content::{Content, Item, Plan};
 use super::quant::Quant;
 use super::tokenizer::Tokens;
 

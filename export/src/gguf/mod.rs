@@ -36,10 +36,10 @@ use partita_model::files::{TensorInfo, Value, WeightFile};
 use partita_model::speech::{ExportedModel, TrainedModel};
 use partita_model::tokens::{Marks, Shortlist, TextTokenizer};
 
+use changed::ChangedBase;
 use content::Plan;
 use encode::Loss;
 use keys::Card;
-use changed::ChangedBase;
 use place::Pending;
 pub use quant::Quant;
 pub use report::{Report, Written, render};
@@ -217,7 +217,8 @@ fn pair(
     let trained = WeightFile::open(&folder.join(TrainedModel::WEIGHTS))?;
     let (encoder, llm) = (WeightFile::open(encoder)?, WeightFile::open(llm)?);
     check_names(&trained, [&encoder, &llm])?;
-    let [hearing, writing] = [ChangedBase::new(&encoder, &trained)?, ChangedBase::new(&llm, &trained)?];
+    let [hearing, writing] =
+        [ChangedBase::new(&encoder, &trained)?, ChangedBase::new(&llm, &trained)?];
     let tokenizer = TextTokenizer::from_gguf(&llm)?;
     let marks = Marks::for_tokenizer(&tokenizer);
     let all = Tokens::all(tokenizer.vocabulary(), marks.appended());

@@ -7,9 +7,9 @@ use partita_model::files::{TensorInfo, Value, WeightFile};
 use partita_model::speech::{AdapterShape, ExportedModel, TrainedModel};
 use partita_model::whisper::WhisperConfig;
 
+use super::changed::ChangedBase;
 use super::content::{Content, Item, Plan};
 use super::llm::whole;
-use super::changed::ChangedBase;
 use super::quant::Quant;
 use super::rules::Refusal;
 

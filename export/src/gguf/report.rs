@@ -170,7 +170,8 @@ pub fn render(report: &Report) -> String {
         let rounded = file.classes.iter().filter(|(_, class)| class.error > 0.0);
         for (i, (name, class)) in rounded.enumerate() {
             if i == 0 {
-                let weighted = if report.calibration.is_some() { "   weighted, without" } else { "" };
+                let weighted =
+                    if report.calibration.is_some() { "   weighted, without" } else { "" };
                 let _ = writeln!(
                     out,
                     "  {:<22} {:<14} {:>9}  {:>9}{weighted}",
@@ -182,10 +183,8 @@ pub fn render(report: &Report) -> String {
                 format!("  {:>7.3} %, {:.3} %", 100.0 * with, 100.0 * without)
             });
             let worst = class.worst;
-            let _ = writeln!(
-                out,
-                "  {name:<22} {types:<14} {error:>7.3} %  {worst:>9.2e}{weighted}"
-            );
+            let _ =
+                writeln!(out, "  {name:<22} {types:<14} {error:>7.3} %  {worst:>9.2e}{weighted}");
         }
         let fallen: Vec<&Row> =
             file.tensors.iter().filter(|row| row.instead_of.is_some()).collect();
