@@ -98,7 +98,8 @@ pub fn open(options: &Options) -> anyhow::Result<Box<dyn LiveEngine>> {
             Ok(Box::new(whisper.with_context(loading)?))
         }
         EngineChoice::SpeechLlm => {
-            let path = Path::new(&options.model);
+            let path = speech_model(&store, &options.model)?;
+            let path = path.as_path();
             if path.is_file() && !TrainedModel::is_packed(path) {
                 let pair = ExportedModel::open(path)?;
                 return Ok(Box::new(pair.engine(&options.device).with_context(loading)?));
@@ -135,11 +136,26 @@ pub fn check(
     Ok(())
 }
 
+/// A trained model's folder or file of that name; or the first file of such a model in the store.
+fn speech_model(store: &Store, model: &str) -> anyhow::Result<PathBuf> {
+    let path = Path::new(model);
+    if path.exists() || store.catalogue().model(model).is_err() {
+        return Ok(path.to_owned());
+    }
+    store.files(model)?.into_iter().next().with_context(|| format!("{model} has no files"))
+}
+
 /// The quantized file of a Whisper model in the store, which is made if it is not there; or the
 /// file of that name.
 fn whisper_file(store: &Store, model: &str, quantization: Quantization) -> anyhow::Result<PathBuf> {
     if Path::new(model).is_file() {
         return Ok(PathBuf::from(model));
+    }
+    // One that was brought along is one file, ready to use.
+    let is_gguf = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "gguf");
+    let first = store.catalogue().model(model)?.files.first().map(|file| PathBuf::from(&file.name));
+    if first.is_some_and(|first| is_gguf(&first)) {
+        return store.files(model)?.into_iter().next().with_context(|| format!("{model}: no file"));
     }
     let files = store.import(model, &WhisperImport { quantization }, &mut Silent)?;
     files.into_iter().next().with_context(|| format!("{model} is no Whisper model"))

@@ -16,7 +16,6 @@
 //! - [`dictate`]: typing it into other programs;
 //! - [`desktop`]: one instance, start at login;
 //! - [`machine`]: what a run cost;
-//! - [`whole`]: files written whole or not at all;
 //! - [`cli`]: the command line.
 
 pub mod capture;
@@ -34,4 +33,3 @@ pub mod recording;
 pub mod samples;
 pub mod settings;
 pub mod store;
-pub mod whole;

@@ -4,8 +4,9 @@
 //! measured here and not by a table.
 
 use crate::engines::{self, EngineChoice, Options};
-use crate::{machine, samples, whole};
+use crate::{machine, samples};
 use partita_model::engine::Request;
+use partita_model::files::whole;
 use partita_model::whisper::{Padding, Quantization};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;

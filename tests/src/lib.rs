@@ -5,10 +5,14 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+#[cfg(unix)]
+mod compositor;
 mod desk;
 mod display;
 mod microphone;
 
+#[cfg(unix)]
+pub use compositor::Compositor;
 pub use desk::Desk;
 pub use display::{Display, Running};
 pub use microphone::VirtualMicrophone;

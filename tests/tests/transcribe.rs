@@ -310,6 +310,48 @@ fn models_are_listed_and_found() {
 }
 
 /// `partita … | head`: whoever reads has gone before the first line comes.
+/// A copy of Whisper base as others publish it, brought into a store that has no model.
+#[test]
+fn a_model_of_others_is_imported_and_used() {
+    if !models_installed() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let partita = |arguments: &[&str]| {
+        let mut command = Command::new(program("partita"));
+        Run::of(command.args(arguments).env("PARTITA_HOME", folder.path()), &[])
+    };
+    let whisper = Run::new("partita", &["models", "path", "whisper-base"]).success();
+    let found = partita(&["models", "import", whisper.trim(), "--name", "mine", "--quant", "q8_0"]);
+    let said = found.success();
+    assert!(said.contains("partita transcribe --engine whisper --model mine FILE"), "{said}");
+    let clip = short_clip(folder.path());
+    let heard = partita(&["transcribe", "--quiet", "--model", "mine", "--lang", "en", &clip]);
+    assert_eq!(heard.success().trim(), SHORT);
+    let listed = partita(&["models", "list"]).success();
+    assert!(listed.contains("mine") && partita(&["models", "verify", "mine"]).status == Some(0));
+
+    // The file that was made is a model of its own.
+    let file = format!("{}/models/mine/mine-Q8_0.gguf", folder.path().display());
+    partita(&["models", "import", &file, "--name", "again"]).success();
+    let heard = partita(&["transcribe", "--quiet", "--model", "again", "--lang", "en", &clip]);
+    assert_eq!(heard.success().trim(), SHORT);
+    partita(&["models", "rm", "again"]).success();
+    assert!(!partita(&["models", "list"]).success().contains("again"));
+
+    for (arguments, reason) in [
+        (["models", "import", &file, "--name", "mine"], "there is a model of this name"),
+        (["models", "import", &file, "--quant", "q4_k"], "leave --quant out"),
+        (["models", "import", &clip, "--name", "sound"], "short.wav"),
+        (["models", "import", "/nowhere", "--name", "it"], "/nowhere: cannot read"),
+    ] {
+        let run = partita(&arguments);
+        assert_eq!((run.status, run.stderr.lines().count()), (Some(1), 1), "{}", run.stderr);
+        assert!(run.stderr.contains(reason), "{}", run.stderr);
+    }
+    assert_eq!(fs::read_dir(folder.path().join("models")).unwrap().count(), 1);
+}
+
 #[test]
 fn a_reader_that_leaves_is_no_error() {
     let clip = Sample::of("en").path;

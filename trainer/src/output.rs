@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use partita_corpus::BadRow;
-use tempfile::NamedTempFile;
+use partita_model::files::whole;
 
 /// Bad rows shown on a page unless all are asked for.
 pub const SHOWN: usize = 20;
@@ -68,18 +68,5 @@ fn ignore_broken_pipe(result: io::Result<()>) -> io::Result<()> {
 /// # Errors
 /// When it cannot be written; names it.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let write = || -> io::Result<_> {
-        let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        // A temporary file is private to its owner; this is an ordinary one.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-        }
-        file.persist(path).map_err(|error| error.error)
-    };
-    write().map(|_| ()).with_context(|| format!("{}: cannot write", path.display()))
+    whole::write(path, bytes).with_context(|| format!("{}: cannot write", path.display()))
 }

@@ -60,7 +60,8 @@ enum EngineName {
     Whisper,
 }
 
-fn quantization(name: &str) -> Result<Quantization, String> {
+/// Reads the name of a type of weights.
+pub(super) fn quantization(name: &str) -> Result<Quantization, String> {
     let names = Quantization::ALL.map(|kind| kind.name().to_lowercase()).join(", ");
     Quantization::from_name(name).ok_or_else(|| format!("known are {names}"))
 }

@@ -1,12 +1,15 @@
 //! `partita models`: what the store has and can get.
 
 mod bar;
+mod import;
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
+use partita_model::whisper::Quantization;
 
 use crate::store::{Catalogue, Import, Model, Progress, State, Store, StoreError};
 
@@ -38,6 +41,19 @@ enum Command {
         /// Print nothing but licences, warnings and errors
         #[arg(long)]
         quiet: bool,
+    },
+    /// Add a model of others: Whisper of any size (Hugging Face's safetensors, CTranslate2), or a
+    /// GGUF file that partita-export or partita-train wrote (of a pair, the language model's)
+    Import {
+        /// The file, or the folder that it is in
+        path: PathBuf,
+        /// What to call it here; after the file or folder when not given
+        #[arg(long)]
+        name: Option<String>,
+        /// Type of a Whisper model's matrices: q8_0, q6_k, q4_k, f16, f32 (chosen for this processor
+        /// when not given)
+        #[arg(long, value_parser = super::engine_args::quantization)]
+        quant: Option<Quantization>,
     },
     /// Print the folder of an installed model, or the path of one of its files
     Path {
@@ -77,6 +93,9 @@ pub fn run_with(args: ModelsArgs, import: Option<&dyn Import>) -> anyhow::Result
         Command::Pull { names, accept_licence, quiet } => {
             let consent = if accept_licence { Consent::Given } else { Consent::Ask };
             pull(&store, &names, consent, import, &mut Bar::new(quiet))
+        }
+        Command::Import { path, name, quant } => {
+            import::import(store, &path, name, quant, &mut Bar::new(false))
         }
         Command::Path { name, file } => path(&store, &name, file.as_deref()),
         Command::Rm { name } => remove(&store, &name),

@@ -47,7 +47,7 @@ mod linux {
              Terminal=false\nX-GNOME-Autostart-enabled=true\n",
             quoted(program)
         );
-        crate::whole::write(&path, entry.as_bytes()).with_context(shown)
+        partita_model::files::whole::write(&path, entry.as_bytes()).with_context(shown)
     }
 
     /// An argument of `Exec` as the Desktop Entry Specification has it: first quoted for the

@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 /// A tool that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Milliseconds before the first key: `wtype` is a new keyboard each time, and programs lose what
+/// it presses before they have its keys (seen in foot under sway: the first letter).
+const SETTLING: &str = "100";
+
 /// A desktop under Wayland.
 pub struct WaylandDesk {
     tool: Tool,
@@ -53,7 +57,7 @@ impl Desk for WaylandDesk {
 
     fn type_text(&mut self, text: &str) -> Result<(), DictateError> {
         match &self.tool {
-            Tool::Wtype(path) => run(Command::new(path).arg("--").arg(text)),
+            Tool::Wtype(path) => run(Command::new(path).args(["-s", SETTLING, "--"]).arg(text)),
             Tool::Ydotool(_) => self.paste(text),
         }
     }
@@ -66,7 +70,8 @@ impl Desk for WaylandDesk {
         clipboard.lend(text)?;
         match &self.tool {
             Tool::Wtype(path) => {
-                run(Command::new(path).args(["-M", "shift", "-k", "Insert", "-m", "shift"]))?;
+                let keys = ["-s", SETTLING, "-M", "shift", "-k", "Insert", "-m", "shift"];
+                run(Command::new(path).args(keys))?;
             }
             // Codes of the kernel: left Shift 42, Insert 110; 1 is down, 0 up.
             Tool::Ydotool(path) => {

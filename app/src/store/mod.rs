@@ -3,7 +3,8 @@
 //! ```text
 //! $PARTITA_HOME                    or the user's data folder
 //! ├── models.toml                  entries added to the built-in catalogue (optional)
-//! ├── models/NAME/                 a model's files and `installed.json`
+//! ├── models/NAME/                 a model's files and `installed.json`; of one that a person
+//! │                                brought along, its entry `model.toml` too
 //! ├── downloads/                   wheels put here by hand are used without a network
 //! │   └── fetched/NAME/            what a pull is at; emptied when it is done
 //! └── locks/NAME.lock              one pull of a model at a time, across processes
@@ -24,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bring;
 mod catalogue;
 mod error;
 mod hash;
@@ -109,6 +111,7 @@ impl Store {
                 fs::read_to_string(&own).map_err(|cause| StoreError::io("read", &own, cause))?;
             catalogue.extend(Catalogue::parse(&text, &own)?);
         }
+        catalogue.extend(bring::brought(&root.join("models")));
         Ok(Self { root, catalogue })
     }
 

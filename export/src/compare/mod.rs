@@ -16,12 +16,11 @@ pub mod render;
 pub mod scores;
 pub mod subject;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use partita_corpus::manifest::Split;
-use partita_model::files::write_whole;
+use partita_model::files::whole;
 use partita_model::machine::Threads;
 use serde::{Deserialize, Serialize};
 
@@ -202,8 +201,10 @@ fn known<'a>(option: &str, wanted: &'a [String], all: &'a [String]) -> Result<&'
 }
 
 fn write(comparison: &Comparison, folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let write = |name: &str, bytes: &[u8]| write_whole(&folder.join(name), bytes);
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        whole::write(&path, bytes).with_context(|| path.display().to_string())
+    };
     let plot = render::plot(comparison);
     write("compare.json", &serde_json::to_vec_pretty(comparison)?)?;
     write("compare.md", render::page(comparison, !plot.is_empty()).as_bytes())?;

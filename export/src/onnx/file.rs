@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use partita_model::files::whole;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use tempfile::NamedTempFile;
@@ -63,18 +64,8 @@ impl Staged {
     }
 }
 
-/// A temporary file in the folder of `path`, with the rights that any new file gets.
 fn beside(path: &Path) -> Result<NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".partita-").suffix(".part");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let made = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
-    made.with_context(|| path.display().to_string())
+    whole::beside(path, ".part").with_context(|| path.display().to_string())
 }
 
 /// Writes `graph` to `path`; where it is larger than `most`, its weights go to a second file beside

@@ -123,6 +123,7 @@ impl Recipe {
         }
         let share = 0.0..=1.0;
         let numbers = [
+            ("ctc.likeness", self.ctc.likeness, 0.0..=1e6),
             ("data.padded_share", data.padded_share, share.clone()),
             ("data.noise_share", data.noise_share, share.clone()),
             ("data.language_temperature", data.language_temperature, 0.1..=100.0),

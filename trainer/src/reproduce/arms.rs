@@ -155,10 +155,17 @@ pub fn write_variant(
     }
     if let Some(start) = &common.start {
         set("model", "start", text(start)?);
-        let rate = |rate: f64| Table::from_iter([("learning_rate".to_owned(), Value::Float(rate))]);
-        let nested = |key: &str, inner: Table| Table::from_iter([(key.to_owned(), inner.into())]);
-        let trained = nested("train", nested("adapter", rate(STARTED_RATE)));
-        set("stage", "adapter", trained.into());
+        // A stage's `train` is taken whole, so all that the arm trains in it is said again.
+        let mut train = Recipe::load(&folder.join(base))?
+            .stage
+            .remove("adapter")
+            .with_context(|| format!("{base}: no stage `adapter`"))?
+            .train;
+        if let Some(adapter) = &mut train.adapter {
+            adapter.learning_rate = STARTED_RATE;
+        }
+        let train = Table::from_iter([("train".to_owned(), Value::try_from(train)?)]);
+        set("stage", "adapter", train.into());
     }
     if let Some(tiny) = &common.tiny {
         set("model", "encoder", text(&tiny.encoder)?);
@@ -190,6 +197,7 @@ pub fn expect_comparable(arms: &[(Arm, Recipe)]) -> Result<()> {
             ("budget", recipe.budget == reference.budget),
             ("model", recipe.model == reference.model),
             ("lora", recipe.lora == reference.lora),
+            ("ctc", recipe.ctc == reference.ctc),
             ("data", recipe.data == reference.data),
             ("augmentation", recipe.augmentation == reference.augmentation),
             ("batch", recipe.batch == reference.batch),
@@ -261,6 +269,8 @@ mod tests {
             assert_eq!(recipe.data.speech, ["/s.jsonl"]);
             let adapter = recipe.stage["adapter"].train.adapter.as_ref().unwrap();
             assert_eq!(adapter.learning_rate, STARTED_RATE);
+            let marks = recipe.stage["adapter"].train.marks.as_ref().unwrap();
+            assert_eq!(marks.learning_rate, 1e-3, "what else the stage trains stays");
             assert_eq!(
                 (recipe.data.longest, recipe.data.languages.as_slice()),
                 (5.0, &["de".to_owned()][..])

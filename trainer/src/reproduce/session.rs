@@ -27,7 +27,7 @@ use crate::training_loop::{Outcome, stop_on_interrupt};
 /// Steps of a small comparison's warm start.
 const SMALL_WARM_START: u64 = 2400;
 /// Clips of each language that a small comparison is tested on, at most.
-const SMALL_TEST: usize = 40;
+const SMALL_TEST: usize = 24;
 
 pub struct Session<'a> {
     options: &'a Options,

@@ -24,6 +24,8 @@ struct Scored {
     tokens: usize,
     /// Clips that have not.
     too_short: usize,
+    /// The adapter's vectors `[clips, frames, width]`.
+    heard: Tensor,
 }
 
 fn score(model: &SpeechLlm, head: &CtcHead, examples: &[Example], bins: usize) -> Result<Scored> {
@@ -35,12 +37,22 @@ fn score(model: &SpeechLlm, head: &CtcHead, examples: &[Example], bins: usize) -
         .collect();
     let (mel, frames) = mel(examples, bins, model.device())?;
     let (audio, frames) = model.listen(&mel, &frames)?;
-    let scores = head.forward(&audio.to_dtype(DType::F32)?)?;
+    let heard = audio.to_dtype(DType::F32)?;
+    let scores = head.forward(&heard)?;
     let found = ctc_loss(&scores, &frames, &labels, head.blank())?;
     let counted = labels.iter().enumerate().filter(|(clip, _)| !found.skipped.contains(clip));
     let tokens = counted.map(|(_, labels)| labels.len()).sum();
     let too_short = found.skipped.len();
-    Ok(Scored { scores, frames, losses: found.losses, tokens, too_short })
+    Ok(Scored { scores, frames, losses: found.losses, tokens, too_short, heard })
+}
+
+/// What asks the adapter for vectors like the language model's own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Likeness {
+    /// Of the distance of all vectors ([`CtcHead::distance`]), beside the loss of all tokens.
+    pub weight: f64,
+    /// The language model's factor on rows of its table, and the size of what comes out.
+    pub sizes: (f64, f64),
 }
 
 /// The loss of a batch. Clips with fewer frames than their text needs are counted and left out.
@@ -49,9 +61,19 @@ pub(super) fn loss(
     head: &CtcHead,
     examples: &[Example],
     bins: usize,
+    likeness: Likeness,
 ) -> Result<Loss> {
     let scored = score(model, head, examples, bins)?;
-    let mut loss = Loss::new(scored.losses.sum_all()?, scored.tokens as u64);
+    let mut sum = scored.losses.sum_all()?;
+    let mut parts = BTreeMap::new();
+    if likeness.weight > 0.0 {
+        let far = head.distance(&scored.heard, &scored.scores, &scored.frames, likeness.sizes)?;
+        let vectors = scored.frames.iter().sum::<usize>() as u64;
+        parts.insert("ctc.distance".to_owned(), (f64::from(far.to_scalar::<f32>()?), vectors));
+        sum = (sum + (far * likeness.weight)?)?;
+    }
+    let mut loss = Loss::new(sum, scored.tokens as u64);
+    loss.parts = parts;
     let too_short = (scored.too_short as f64, examples.len() as u64);
     loss.parts.insert("ctc.too_short".to_owned(), too_short);
     Ok(loss)

@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng};
 
 use super::bases::{Files, open_bases};
 use super::batch::{Kind, mel, speech_sequences, text_sequences};
-use super::ctc;
+use super::ctc::{self, Likeness};
 use super::data::Data;
 use super::evaluation::evaluate;
 use super::feed::{Feed, Share};
@@ -54,6 +54,7 @@ pub struct SpeechObjective {
     kinds: Vec<Kind>,
     /// Whether the stage has no task of the language model's.
     only_ctc: bool,
+    likeness: Likeness,
 }
 
 impl SpeechObjective {
@@ -98,6 +99,8 @@ impl SpeechObjective {
         if !recipe.model.start.is_empty() {
             begin_from(Path::new(&recipe.model.start), &mut parameters, &shortlist)?;
         }
+        let sizes = (llm_config.embedding_scale, adapter.output_rms);
+        let likeness = Likeness { weight: recipe.ctc.likeness, sizes };
         let feed = Feed::new(&data, share)?;
         let notes = Notes::new(&data.bad_rows, share);
         let config = SpeechConfig { adapter, shortlist };
@@ -115,6 +118,7 @@ impl SpeechObjective {
             model: None,
             kinds: Vec::new(),
             only_ctc: false,
+            likeness,
         };
         objective.dev = objective.development()?;
         let metric = recipe.evaluation.metric;
@@ -274,7 +278,7 @@ impl SpeechObjective {
         let bins = self.bases.encoder.mel_bins;
         if kind == Kind::Ctc {
             let head = head.as_ref().context("a CTC task without its head")?;
-            let loss = ctc::loss(model, head, examples, bins)?;
+            let loss = ctc::loss(model, head, examples, bins, self.likeness)?;
             return if loss.tokens > 0 { Ok(loss) } else { nothing() };
         }
         let sequences = speech_sequences(model, kind, examples, random);

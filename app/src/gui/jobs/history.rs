@@ -4,7 +4,7 @@ use crate::gui::worker::{Answers, Wake, Worker};
 use crate::history::{History, Line, Session};
 use crate::output::Format;
 use crate::settings::Shown;
-use crate::whole;
+use partita_model::files::whole;
 use std::path::PathBuf;
 
 /// Sessions that are listed at once.

@@ -64,7 +64,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    pub(super) fn io(path: &Path, cause: io::Error) -> Self {
+    pub(crate) fn io(path: &Path, cause: io::Error) -> Self {
         Self::Io { path: path.to_owned(), cause }
     }
 

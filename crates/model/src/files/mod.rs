@@ -34,7 +34,7 @@ mod summary;
 mod tensor;
 mod value;
 mod weight_file;
-pub(crate) mod whole;
+pub mod whole;
 
 pub use error::FileError;
 pub use kind::TensorKind;
@@ -43,4 +43,3 @@ pub use summary::{KindTotal, Summary};
 pub use tensor::TensorInfo;
 pub use value::{Array, Value};
 pub use weight_file::{Format, WeightFile};
-pub use whole::write as write_whole;

@@ -57,7 +57,8 @@ pub fn write_safetensors(
     let info = (!texts.is_empty()).then_some(texts);
     let bytes = ::safetensors::serialize(views, info)
         .map_err(|error| FileError::io(path, io::Error::other(error.to_string())))?;
-    let mut file = whole::beside(path, ".safetensors.part")?;
+    let mut file =
+        whole::beside(path, ".safetensors.part").map_err(|cause| FileError::io(path, cause))?;
     file.write_all(&bytes).map_err(|cause| FileError::io(path, cause))?;
-    whole::place(file, path)
+    whole::place(file, path).map_err(|cause| FileError::io(path, cause))
 }

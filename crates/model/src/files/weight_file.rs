@@ -214,7 +214,7 @@ impl WeightFile {
         &self.path
     }
 
-    /// The files that were opened: of shards, all.
+    /// All files of it: the one of [`WeightFile::path`], or its shards in order.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.parts.iter().map(|part| part.path.as_path())
     }

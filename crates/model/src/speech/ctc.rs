@@ -1,7 +1,7 @@
 //! A CTC head whose classes are the language model's own words.
 
 use crate::error::ModelError;
-use crate::nn::{Init, Linear, Mode, WeightSource, add_bias};
+use crate::nn::{FrameMask, Init, Linear, Mode, WeightSource, add_bias, softmax};
 use candle_core::{D, Device, Result, Tensor};
 
 /// Scores of a shortlist's tokens and of blank for each of an adapter's vectors:
@@ -79,5 +79,38 @@ impl CtcHead {
         let blank = x.matmul(&self.blank.to_dtype(x.dtype())?.reshape((width, 1))?)?;
         let scores = Tensor::cat(&[tokens, blank], D::Minus1)?;
         add_bias(scores, &self.bias, false, self.mode)?.reshape((batch, time, ()))
+    }
+
+    /// How far vectors are from the words that they stand for: the squared distance of `x`
+    /// `[batch, time, width]` from the mean of the words' vectors (and blank's) that `scores`
+    /// ([`CtcHead::forward`] of it) make likely, summed over the clips' `frames`, as a share of
+    /// `size²`. `scale` is what the language model multiplies rows of its table by, and `size` the
+    /// root mean square of what comes out. The gradient is `x`'s alone.
+    ///
+    /// CTC alone asks for directions: a vector may be far from any word of the language model's and
+    /// still score well. One that is near is read at once (LegoSLM, arXiv 2505.11352, gives the
+    /// language model the means themselves).
+    ///
+    /// # Errors
+    /// When the shapes do not fit each other.
+    pub fn distance(
+        &self,
+        x: &Tensor,
+        scores: &Tensor,
+        frames: &[usize],
+        (scale, size): (f64, f64),
+    ) -> Result<Tensor> {
+        let (batch, time, width) = x.dims3()?;
+        let blank = self.blank.detach().to_dtype(x.dtype())?.reshape((1, width))?;
+        let rows = self.rows.weight(x.device())?.detach().to_dtype(x.dtype())?;
+        let likely = softmax(scores.detach(), 1.0, Mode::Inference)?;
+        let likely = likely.reshape((batch * time, ()))?.to_dtype(x.dtype())?;
+        let meant = (likely.matmul(&Tensor::cat(&[&rows, &blank], 0)?)? * scale)?;
+        let off = (x - meant.reshape((batch, time, width))?)?.sqr()?.mean_keepdim(D::Minus1)?;
+        let off = match FrameMask::new(frames, time, x.device())? {
+            Some(mask) => mask.clear(&off, 1)?,
+            None => off,
+        };
+        off.sum_all()? / (size * size)
     }
 }

@@ -54,6 +54,11 @@ impl ExportedModel {
         Self::open_pair(llm, &companion(llm)?)
     }
 
+    /// The language model's file (or its shards in order), and that of its encoder and adapter.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.bases.text.files().chain(self.projector.files())
+    }
+
     /// Opens a language model's file and that of its encoder and adapter.
     ///
     /// # Errors
@@ -93,11 +98,6 @@ impl ExportedModel {
             bases: Bases { encoder, text: llm, tokenizer },
             projector,
         })
-    }
-
-    /// The files of both halves, shards and all.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.bases.text.files().chain(self.projector.files())
     }
 
     /// Languages that it understands.

@@ -86,7 +86,7 @@ impl TrainedModel {
     pub fn write(&self, folder: &Path) -> Result<(), ModelError> {
         let path = folder.join(Self::DESCRIPTION);
         let text = self.text(&path)?;
-        Ok(whole::write(&path, text.as_bytes())?)
+        whole::write(&path, text.as_bytes()).map_err(|cause| FileError::io(&path, cause).into())
     }
 
     /// Writes a packed model: this description and these weights, with the alpha of the low-rank

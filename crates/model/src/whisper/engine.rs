@@ -4,7 +4,7 @@ use super::config::WhisperConfig;
 use super::decoder::{Decoder, DecoderState};
 use super::encoder::Encoder;
 use super::follow::{Heard, choose};
-use super::guards::compression_ratio;
+use super::guards::{compression_ratio, stutters};
 use super::rules::Rules;
 use super::tokens::{TIMESTAMP_STEP, WhisperTokens};
 use crate::engine::{Capabilities, Engine, Request, Segment, Text, Transcript};
@@ -344,7 +344,8 @@ impl Engine for Whisper {
 
         let mut task = Task { language, translate: false, seconds, no_speech };
         let (mut text, mut resume, average) = self.write(&heard, &task, request)?;
-        let silent = sounds_silent(no_speech, average);
+        let stutter = text.segments.iter().all(|segment| stutters(&segment.text));
+        let silent = sounds_silent(no_speech, average) || stutter;
         if request.silence_guard && silent {
             text.segments.clear();
             resume = None;

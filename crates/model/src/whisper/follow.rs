@@ -2,6 +2,7 @@
 
 use super::decoder::DecoderState;
 use super::engine::{Padding, SURE, Whisper, Writing, sounds_silent};
+use super::guards::stutters;
 use super::rules::Rules;
 use crate::engine::{Draft, LiveEngine, Request, Written};
 use crate::error::ModelError;
@@ -98,7 +99,8 @@ impl LiveEngine for Whisper {
             language,
             language_probability,
             doubtful: self.looks_wrong(&found)?,
-            silent: sounds_silent(heard.no_speech, found.average()),
+            silent: sounds_silent(heard.no_speech, found.average())
+                || stutters(&self.tokens.text(&found.tokens)?),
             tokens: found.tokens,
         })
     }

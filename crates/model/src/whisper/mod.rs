@@ -19,6 +19,6 @@ pub use config::WhisperConfig;
 pub use decoder::{Decoder, DecoderState};
 pub use encoder::Encoder;
 pub use engine::{Padding, Whisper};
-pub use guards::compression_ratio;
+pub use guards::{compression_ratio, stutters};
 pub use import::{Quantization, import};
 pub use tokens::WhisperTokens;

@@ -55,7 +55,7 @@ impl GgufWriter {
         if let Some(spec) = tensors.iter().find(|spec| !names.insert(spec.name.as_str())) {
             return Err(FileError::tensor(path, &spec.name, "announced twice"));
         }
-        let file = whole::beside(path, ".gguf.part")?;
+        let file = whole::beside(path, ".gguf.part").map_err(|cause| FileError::io(path, cause))?;
         let waiting = tensors.iter().zip(&spans).map(|(spec, &span)| (spec.name.clone(), span));
         let mut writer = Self {
             path: path.to_owned(),
@@ -107,7 +107,7 @@ impl GgufWriter {
         let path = self.path;
         let file =
             self.file.into_inner().map_err(|error| FileError::io(&path, error.into_error()))?;
-        whole::place(file, &path)
+        whole::place(file, &path).map_err(|cause| FileError::io(&path, cause))
     }
 
     /// Writes bytes and pads them to the alignment.
