@@ -1,4 +1,4 @@
-//! Inspects, quantizes and exports the models of Partita.
+//! Inspects, quantizes, exports and compares the models of Partita.
 //!
 //! What the program `partita-export` does is here; `main.rs` only reads its command line.
 

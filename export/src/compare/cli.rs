@@ -82,6 +82,8 @@ impl CompareArgs {
             program: std::env::current_exe().context("this program's own file")?,
             out: self.out,
         };
+        // Interrupted, it takes away what it has kept. A handler that is there already is as good.
+        let _ = ctrlc::set_handler(super::interrupt);
         let comparison = compare(&options, &|line| eprintln!("{line}"))?;
         Ok(match self.json {
             true => format!("{}\n", serde_json::to_string(&comparison)?),

@@ -1,6 +1,6 @@
 //! One model measured in a process of its own, so that loading, memory and speed are its own.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -83,8 +83,8 @@ pub fn apart(program: &Path, work: &Work, threads: Threads) -> Result<Measured> 
         .spawn()
         .with_context(|| program.display().to_string())?;
     // The process reads all of it before it writes anything.
-    if let Some(input) = child.stdin.take() {
-        serde_json::to_writer(input, work)?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(&serde_json::to_vec(work)?)?;
     }
     let output = child.wait_with_output()?;
     if !output.status.success() {

@@ -92,7 +92,7 @@ impl Blocks<'_> {
     pub fn encode_rows(&self, values: &[f32]) -> Result<(Vec<u8>, Loss)> {
         let (row, kind) = (self.row, self.kind);
         let tensor = Tensor::from_slice(values, (values.len() / row, row), &Device::Cpu)?;
-        let plain = quantized(&tensor, kind)?;
+        let plain = quantized(&tensor, values, kind)?;
         let mut loss = Loss::default();
         let Some(importance) = self.importance.filter(|_| has_scales(kind)) else {
             for (&meant, read) in values.iter().zip(floats(&plain)?) {
@@ -142,17 +142,19 @@ fn has_scales(kind: TensorKind) -> bool {
 }
 
 /// As if all columns mattered alike.
-fn quantized(tensor: &Tensor, kind: TensorKind) -> Result<QTensor> {
-    let candle = kind.candle().with_context(|| format!("{kind} is not written"))?;
-    Ok(match kind {
-        // Without weights candle looks for scales in fewer places; evenly weighted, its search is
-        // that of llama.cpp's importance matrix, and finds better ones.
-        TensorKind::Q4_K | TensorKind::Q5_K => {
+fn quantized(tensor: &Tensor, values: &[f32], kind: TensorKind) -> Result<QTensor> {
+    match kind {
+        // Without weights candle looks for scales in fewer places, or takes the largest value's;
+        // evenly weighted, the search by importance finds better ones.
+        TensorKind::Q4_0 | TensorKind::Q5_0 | TensorKind::Q4_K | TensorKind::Q5_K => {
             let row = tensor.dims().last().copied().unwrap_or(0);
-            QTensor::quantize_imatrix(tensor, &vec![1.0; row], candle)?
+            calibrated(tensor, values, kind, &vec![1.0; row])
         }
-        _ => QTensor::quantize(tensor, candle)?,
-    })
+        _ => {
+            let candle = kind.candle().with_context(|| format!("{kind} is not written"))?;
+            Ok(QTensor::quantize(tensor, candle)?)
+        }
+    }
 }
 
 /// With scales for what matters, as llama.cpp chooses them by an importance matrix.
@@ -249,12 +251,12 @@ mod tests {
         (0..count).map(|_| (0..12).map(|_| draw()).sum()).collect()
     }
 
-    /// Why blocks of Q4_K and Q5_K are quantized with even weights.
+    /// Why blocks are quantized with even weights.
     #[test]
     fn even_weights_lose_less_than_none() {
         let values = drawn(32 * 512);
         let tensor = Tensor::from_slice(&values, (32, 512), &Device::Cpu).unwrap();
-        for kind in [TensorKind::Q4_K, TensorKind::Q5_K] {
+        for kind in [TensorKind::Q4_0, TensorKind::Q5_0, TensorKind::Q4_K, TensorKind::Q5_K] {
             let (_, loss) = Blocks { row: 512, kind, importance: None }.encode(&values).unwrap();
             let plain = QTensor::quantize(&tensor, kind.candle().unwrap()).unwrap();
             let read = plain.dequantize(&Device::Cpu).unwrap();
@@ -286,7 +288,7 @@ mod tests {
             let (bytes, loss) = blocks.encode(&values).unwrap();
             let [with, without] = loss.weighted.relative().unwrap();
             println!("{kind}: {with:.5}, {without:.5} without");
-            assert!(with < 0.95 * without, "{kind}: {with} {without}");
+            assert!(with < 0.97 * without, "{kind}: {with} {without}");
             let (block, length) = kind.block().unwrap();
             assert_eq!(bytes.len() as u64, values.len() as u64 / block * length);
             // Of all columns alike, no more is lost than the others gain by.
