@@ -185,7 +185,11 @@ fn none() -> String {
 }
 
 fn divergence(value: f64) -> String {
-    if value < SMALL { format!("{value:.1e}") } else { format!("{value:.4}") }
+    match value {
+        0.0 => "0".to_owned(),
+        value if value < SMALL => format!("{value:.1e}"),
+        value => format!("{value:.4}"),
+    }
 }
 
 fn change(score: Score) -> String {
