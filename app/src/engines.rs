@@ -5,6 +5,7 @@ use anyhow::{Context, bail};
 use candle_core::Device;
 use partita_audio::vad::{EnergyGate, SileroVad, VoiceActivity};
 use partita_model::engine::{Capabilities, LiveEngine};
+use partita_model::machine::Threads;
 use partita_model::speech::{ExportedModel, TrainedModel};
 use partita_model::whisper::{Padding, Quantization, Whisper, import};
 use std::path::{Path, PathBuf};
@@ -75,18 +76,12 @@ impl Import for WhisperImport {
 ///
 /// To be called before anything is computed, while no other thread of this process runs.
 pub fn set_threads(count: Option<u16>) -> usize {
-    let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let count = count.map_or(all, usize::from);
-    // The threads of quantized products spin while they wait for each other: where one of
-    // them has to share its core with other programs, all of them burn time (seen: 25 times
-    // slower). So they leave a core free, and more than four gain nothing on small matrices.
-    let spinning = count.saturating_sub(1).clamp(1, 4);
-    // SAFETY: programs call this first; no other thread of this process is running yet.
-    unsafe {
-        std::env::set_var("RAYON_NUM_THREADS", count.to_string());
-        std::env::set_var("CANDLE_NUM_THREADS", spinning.to_string());
+    let threads = Threads::of(count);
+    for (name, value) in threads.variables() {
+        // SAFETY: programs call this first; no other thread of this process is running yet.
+        unsafe { std::env::set_var(name, value) };
     }
-    count
+    threads.all
 }
 
 /// Opens an engine. The model must be installed; the quantized file is made if it is not there.

@@ -99,7 +99,7 @@ pub fn json(file: &WeightFile, tensors: bool) -> serde_json::Value {
     object
 }
 
-fn value_text(value: &Value) -> String {
+pub(crate) fn value_text(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),
         Value::Bool(v) => v.to_string(),
@@ -146,7 +146,7 @@ fn array_json(array: &Array) -> serde_json::Value {
 }
 
 /// Control characters escaped, everything else as it is.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
     text.chars().map(escape).collect()
 }
@@ -160,7 +160,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// 253113024 as `253,113,024`.
-fn grouped(n: u64) -> String {
+pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -182,7 +182,13 @@ fn rounded(bytes: u64) -> String {
 
 /// A titled table; a column of side `>` is set flush right. The last column, if flush left, is
 /// not padded.
-fn table(out: &mut String, title: &str, heads: &[&str], sides: &[&str], rows: Vec<Vec<String>>) {
+pub(crate) fn table(
+    out: &mut String,
+    title: &str,
+    heads: &[&str],
+    sides: &[&str],
+    rows: Vec<Vec<String>>,
+) {
     let heads: Vec<Vec<String>> = match heads {
         [] => Vec::new(),
         heads => vec![heads.iter().map(|head| (*head).to_owned()).collect()],

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use partita_export::diff::Difference;
 use partita_export::merged::Merged;
-use partita_export::{gguf, inspect, onnx};
+use partita_export::{compare, gguf, inspect, onnx};
 use partita_model::files::WeightFile;
 
 /// Looks into, quantizes and exports the models of Partita.
@@ -19,6 +20,41 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measures what each form of a model costs against the model in f32.
+    ///
+    /// Every model hears the same clips in a process of its own. The table has size, loading, speed,
+    /// memory, how far logits are from those of the first model, error rate, BLEU and chrF, and how
+    /// far these are from the first model's.
+    #[command(after_help = "Examples:\n  \
+        partita-export compare runs/base shipped/base-Q8_0.gguf shipped/base-Q4_K_M.gguf \
+        --manifest prepared/speech.jsonl -o cost\n  \
+        partita-export compare whisper-base shipped/whisper-base-*.gguf --manifest prepared/speech.jsonl")]
+    Compare(compare::cli::CompareArgs),
+    /// Shows what differs between two weight files: keys, tensors, types, shapes, values.
+    ///
+    /// Opens whatever `inspect` opens; the files may be of different formats. Of tensors that both
+    /// have in the same shape, decoded to floats, it shows the largest difference, the difference's
+    /// root mean square over that of the first file's values, and the cosine.
+    ///
+    /// The exit status is 0 when both hold the same, 1 when something differs, 2 when a file cannot
+    /// be read.
+    #[command(after_help = "Examples:\n  \
+        partita-export diff model-F16.gguf model-Q8_0.gguf\n  \
+        partita-export diff --json before.safetensors after.safetensors | jq '.keys'")]
+    Diff {
+        /// The first file, or a folder as for `inspect`
+        #[arg(value_name = "A")]
+        first: PathBuf,
+        /// The second
+        #[arg(value_name = "B")]
+        second: PathBuf,
+        /// Print one JSON object, all tensors in it
+        #[arg(long)]
+        json: bool,
+        /// List all that differs, and tensors that are the same
+        #[arg(long)]
+        all: bool,
+    },
     /// Writes a model as quantized GGUF files that stock tools open.
     ///
     /// A trained model becomes a pair: NAME-QUANT.gguf, a language model with what was trained merged
@@ -74,16 +110,22 @@ enum Command {
         #[arg(long, value_name = "MIB", default_value_t = onnx::MOST_INSIDE >> 20)]
         split_over: u64,
     },
+    /// Measures one model for `compare`: work on standard input, what was found on standard output.
+    #[command(name = compare::measure::COMMAND, hide = true)]
+    Measure,
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Compare(arguments) => finish(arguments.run()),
+        Command::Diff { first, second, json, all } => difference([&first, &second], json, all),
         Command::Gguf(arguments) => finish(arguments.run()),
         Command::Inspect { files, json, tensors } => inspect_all(&files, json, tensors),
         Command::Onnx { model, dtype, output, split_over } => {
             let most = split_over.saturating_mul(1 << 20).min(onnx::MOST_INSIDE);
             finish(export_onnx(&model, dtype, &output, most))
         }
+        Command::Measure => finish(compare::measure::run()),
     }
 }
 
@@ -98,6 +140,34 @@ fn export_onnx(
     Ok(written.iter().map(line).collect())
 }
 
+/// As `diff` does it: 0 for the same, 1 for a difference, 2 when it could not be found out.
+fn difference([first, second]: [&Path; 2], json: bool, all: bool) -> ExitCode {
+    let found = || -> anyhow::Result<Difference> {
+        let (first, second) = (WeightFile::open(first)?, WeightFile::open(second)?);
+        let found = Difference::of(&first, &second)?;
+        let text = match json {
+            true => format!("{}\n", serde_json::to_string(&found)?),
+            false if found.is_empty() && !all => String::new(),
+            false => found.text(all),
+        };
+        print(&text, false).or_else(|error| if is_enough(&error) { Ok(()) } else { Err(error) })?;
+        Ok(found)
+    };
+    match found() {
+        Ok(found) if found.is_empty() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether a reader has seen enough (`| head`), which is no error.
+fn is_enough(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().map(io::Error::kind) == Some(io::ErrorKind::BrokenPipe)
+}
+
 fn inspect_all(files: &[PathBuf], json: bool, tensors: bool) -> ExitCode {
     let mut status = ExitCode::SUCCESS;
     for (i, file) in files.iter().enumerate() {
@@ -106,10 +176,7 @@ fn inspect_all(files: &[PathBuf], json: bool, tensors: bool) -> ExitCode {
             Err(error) => Err(error),
         };
         if let Err(error) = shown {
-            // A reader that has seen enough (`| head`) is no error.
-            if error.downcast_ref::<io::Error>().map(io::Error::kind)
-                == Some(io::ErrorKind::BrokenPipe)
-            {
+            if is_enough(&error) {
                 return status;
             }
             let _ = writeln!(io::stderr(), "error: {error:#}");

@@ -26,6 +26,7 @@ fn options(world: &World, quant: Quant, out: &Path) -> Options {
         vocabulary: None,
         name: Some("small".to_owned()),
         shard_size: None,
+        calibration: None,
         out: out.to_owned(),
     }
 }

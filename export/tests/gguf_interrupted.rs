@@ -20,6 +20,7 @@ fn nothing_is_left_behind() {
         vocabulary: None,
         name: Some("small".to_owned()),
         shard_size: None,
+        calibration: None,
         out: out.clone(),
     });
     let error = error.unwrap_err().to_string();

@@ -40,6 +40,7 @@ fn the_independent_reader_finds_the_same() {
             vocabulary: None,
             name: Some("small".to_owned()),
             shard_size: None,
+            calibration: None,
             out: out.clone(),
         })
         .unwrap();

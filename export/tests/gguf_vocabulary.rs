@@ -45,6 +45,7 @@ fn options(model: &Path, out: &Path, text: &Path, languages: &[&str]) -> Options
         }),
         name: Some("cut".to_owned()),
         shard_size: None,
+        calibration: None,
         out: out.to_owned(),
     }
 }

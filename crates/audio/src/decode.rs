@@ -180,6 +180,25 @@ impl AudioReader {
         Ok(Some(block))
     }
 
+    /// What comes from `offset` seconds on, counted from the next block: at most `seconds` of it, less
+    /// at the end. What lies before is decoded too.
+    ///
+    /// # Errors
+    /// As [`AudioReader::next_block`].
+    pub fn stretch(&mut self, offset: f64, seconds: f64) -> Result<Vec<f32>, AudioError> {
+        let samples = |seconds: f64| (seconds * f64::from(SAMPLE_RATE)).round() as usize;
+        let (mut skip, wanted) = (samples(offset), samples(seconds));
+        let mut heard: Vec<f32> = Vec::new();
+        while heard.len() < wanted {
+            let Some(block) = self.next_block()? else { break };
+            let dropped = skip.min(block.len());
+            skip -= dropped;
+            let kept = block.get(dropped..).unwrap_or_default();
+            heard.extend_from_slice(kept.get(..wanted - heard.len()).unwrap_or(kept));
+        }
+        Ok(heard)
+    }
+
     /// Decodes until a block is ready, or to the end.
     fn fill(&mut self) -> Result<(), AudioError> {
         while self.ready.len() < BLOCK && !self.ended {

@@ -7,7 +7,7 @@
 //! - [`normalize`]: the text normalisers that published error rates of Whisper use.
 //! - [`error_rate`]: word and character error rates with their counts.
 //! - [`bleu`], [`chrf`]: scores of translations, with sacreBLEU's numbers.
-//! - [`bootstrap`]: intervals of scores, and of differences.
+//! - [`bootstrap`]: intervals of scores, and of differences; [`scored`]: those of means over corpora.
 //! - [`script`]: whether a text is written in the script of its language.
 //!
 //! Nothing here reads audio: durations are those that the corpora declare.
@@ -21,6 +21,7 @@ mod lines;
 pub mod manifest;
 pub mod normalize;
 pub mod readers;
+pub mod scored;
 pub mod script;
 pub mod split;
 

@@ -7,7 +7,7 @@
 //! - [`tokens`]: text to token ids and back, marks of tasks and languages, shortlists;
 //! - [`whisper`]: Whisper's encoder and decoder, their import and decoding;
 //! - [`search`]: the search for a text, shared by all decoders;
-//! - [`device`]: where networks run;
+//! - [`device`], [`machine`]: where networks run, and what they may use there;
 //! - [`engine`]: what every engine can be asked; [`longform`]: audio of any length through one.
 
 pub mod device;
@@ -16,6 +16,7 @@ pub mod error;
 pub mod files;
 pub mod llm;
 pub mod longform;
+pub mod machine;
 pub mod nn;
 pub mod search;
 pub mod speech;

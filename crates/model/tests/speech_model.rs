@@ -13,7 +13,9 @@ use drawn::drawn;
 use partita_model::files::gguf::write_gguf;
 use partita_model::files::{Value, WeightFile};
 use partita_model::llm::LlmState;
-use partita_model::nn::{Linear, LowRankSpec, Mode, NameSet, Parameters, TrainingSource};
+use partita_model::nn::{
+    Linear, LowRankSpec, Mode, NameSet, Parameters, TrainingSource, log_sum_exp,
+};
 use partita_model::search::Constraint;
 use partita_model::speech::{
     AdapterConfig, AdapterShape, Answer, Bases, CTC_STEP, CtcHead, Grammar, Sequence, SpeechConfig,
@@ -180,6 +182,16 @@ fn loss(model: &SpeechLlm, sequences: &[Sequence]) -> (f32, usize) {
     (loss.sum.to_scalar().unwrap(), loss.tokens)
 }
 
+/// The same by logits of each place, read behind the audio.
+fn foretold(model: &SpeechLlm, audio: &Tensor, sequence: &Sequence) -> f32 {
+    let begun = model.begin(audio).unwrap();
+    let logits = model.foretell(&begun, &sequence.prompt, &sequence.answer).unwrap();
+    let place = |token: &u32| model.vocabulary().place(*token).unwrap() as usize;
+    let rows = logits.to_vec2::<f32>().unwrap();
+    let lost = |(row, token): (&Vec<f32>, &u32)| log_sum_exp(row) - row[place(token)];
+    rows.iter().zip(&sequence.answer).map(lost).sum()
+}
+
 #[test]
 fn a_clip_in_a_batch_is_the_clip_alone() {
     let world = world();
@@ -203,7 +215,13 @@ fn a_clip_in_a_batch_is_the_clip_alone() {
                 model.listen(&own, &[frames[clip]]).unwrap()
             });
             let heard = heard.as_ref().map(|(audio, lengths)| (audio, &lengths[..]));
-            apart += model.answer_loss(heard, &[sequence]).unwrap().sum.to_scalar::<f32>().unwrap();
+            let own = model.answer_loss(heard, std::slice::from_ref(&sequence)).unwrap().sum;
+            let own = own.to_scalar::<f32>().unwrap();
+            apart += own;
+            if let Some((audio, _)) = heard {
+                let sum = foretold(&model, audio, &sequence);
+                assert!((sum - own).abs() < 1e-3 * own, "{mode}: {sum} foretold, {own}");
+            }
         }
         println!("{mode}: {sum} together, {apart} apart, {tokens} tokens");
         assert!((sum - apart).abs() < 1e-3 * apart, "{mode}: {sum} and {apart}");

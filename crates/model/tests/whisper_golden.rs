@@ -12,7 +12,7 @@ use candle_transformers::models::whisper as other;
 use partita_model::engine::{Engine, Request};
 use partita_model::files::{TensorKind, WeightFile};
 use partita_model::nn::Precision;
-use partita_model::whisper::{Padding, Quantization, Whisper, import};
+use partita_model::whisper::{Padding, Quantization, Whisper, WhisperTokens, import};
 use whisper::{
     all_logits, ctranslate2, difference, flat, golden, golden_mel, golden_tokens, hugging_face,
     imported, load,
@@ -39,6 +39,29 @@ fn networks_give_what_the_independent_implementation_gives() {
         println!("{name}: logits differ by {off:.1e}");
         assert!(off < 1e-4, "logits, {name}: {off}");
     }
+}
+
+#[test]
+fn what_is_foretold_is_what_the_decoder_expects_at_each_place() {
+    let (_folder, path) = imported(Quantization::F32);
+    let (config, encoder, decoder) = load(&path, Precision::Float);
+    let audio = encoder.forward(&golden_mel("natural", 71)).unwrap();
+    let whisper = Whisper::load(&path, &Device::Cpu, Padding::Natural).unwrap();
+    let json = std::fs::read_to_string(whisper::golden_path("tokenizer.json")).unwrap();
+    let tokens = WhisperTokens::parse(&json, config.vocabulary, &path).unwrap();
+    let answer = whisper.answer("the cat").unwrap();
+    let (end, told) = answer.split_last().unwrap();
+    assert_eq!((*end, told), (tokens.end, &tokens.encode(" the cat").unwrap()[..]));
+    let prompt = tokens.prompt(tokens.language("en").unwrap(), false, false);
+    let wanted = all_logits(&decoder, &audio, &[&prompt, told].concat());
+    let wanted = wanted[prompt.len() - 1..].concat();
+    let found = whisper.foretell(&audio, "en", false, &answer).unwrap().unwrap();
+    assert_eq!(found.len(), answer.len());
+    let off = difference(&found.concat(), &wanted);
+    assert!(off < 1e-5, "{off}");
+    assert!(whisper.foretell(&audio, "xx", false, &answer).unwrap().is_none());
+    assert!(whisper.foretell(&audio, "en", false, &[]).is_err());
+    assert!(whisper.answer(&"word ".repeat(1000)).unwrap().len() + 4 <= config.text_positions);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use partita_model::tokens::Lang;
 
-use super::{Options, Quant, export, render, vocabulary};
+use super::{Options, Quant, calibration, export, render, vocabulary};
 
 /// Arguments of `partita-export gguf`.
 #[derive(Debug, Args)]
@@ -31,6 +31,13 @@ pub struct GgufArgs {
     /// Leave out tokens that the text has less often
     #[arg(long, value_name = "N", default_value_t = 1, requires = "vocab_for")]
     vocab_least: u64,
+    /// Manifest of speech (JSON lines), of whose training clips some are heard to find out which
+    /// inputs of each layer matter; K-quants, Q4_0 and Q5_0 are made to be exact for those
+    #[arg(long, value_name = "MANIFEST")]
+    calibration: Option<PathBuf>,
+    /// Most clips that are heard for it
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "calibration")]
+    calibration_clips: usize,
     /// Name of the files, without quantization; the model's own when not given
     #[arg(long)]
     name: Option<String>,
@@ -77,6 +84,8 @@ impl GgufArgs {
             text: self.vocab_text,
             least: self.vocab_least,
         });
+        let clips = self.calibration_clips;
+        let calibration = self.calibration.map(|manifest| calibration::Options { manifest, clips });
         // Interrupted, it takes away what it has begun. A handler that is there already is as good.
         let _ = ctrlc::set_handler(super::content::interrupt);
         let report = export(&Options {
@@ -86,6 +95,7 @@ impl GgufArgs {
             vocabulary,
             name: self.name,
             shard_size: self.shard_size,
+            calibration,
             out: self.out,
         })?;
         Ok(match self.json {

@@ -6,15 +6,17 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use candle_core::quantized::QTensor;
-use candle_core::{Device, Tensor};
 use half::f16;
 use partita_model::files::gguf::{GgufWriter, TensorSpec};
 use partita_model::files::{TensorKind, Value, WeightFile};
 use partita_model::nn::{Repack, repacking};
 use rayon::prelude::*;
 
+use super::encode::{AT_ONCE, Blocks, Loss, joined};
 use super::quant::Choice;
+
+/// How much each column matters, by the tensor's name: mean squares of what comes in by it.
+pub type Importance = BTreeMap<String, Vec<f32>>;
 
 /// One file to be: metadata and tensors, in order.
 pub struct Plan<'a> {
@@ -22,6 +24,8 @@ pub struct Plan<'a> {
     pub metadata: Vec<(String, Value)>,
     /// Tensors.
     pub items: Vec<Item<'a>>,
+    /// How much each column of a matrix matters, by the tensor's name, where that is known.
+    pub importance: Importance,
 }
 
 /// One tensor to be.
@@ -54,32 +58,6 @@ pub enum Content<'a> {
     Made(Box<dyn Fn() -> Result<Vec<f32>> + Sync + 'a>),
 }
 
-/// What rounding cost: sums over elements.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Loss {
-    /// Squares of what was meant.
-    pub meant: f64,
-    /// Squares of the difference.
-    pub missed: f64,
-    /// The largest difference.
-    pub worst: f32,
-}
-
-impl Loss {
-    /// The difference's root mean square over that of the values.
-    pub fn relative(&self) -> f64 {
-        if self.meant > 0.0 { (self.missed / self.meant).sqrt() } else { 0.0 }
-    }
-}
-
-impl std::ops::AddAssign for Loss {
-    fn add_assign(&mut self, other: Self) {
-        self.meant += other.meant;
-        self.missed += other.missed;
-        self.worst = self.worst.max(other.worst);
-    }
-}
-
 /// Whether writing is to end.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -88,10 +66,12 @@ pub fn interrupt() {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
-/// Elements that are quantized at a time, at least a row.
-const AT_ONCE: usize = 1 << 18;
+impl<'a> Plan<'a> {
+    /// A file in which all columns matter alike.
+    pub fn new(metadata: Vec<(String, Value)>, items: Vec<Item<'a>>) -> Self {
+        Self { metadata, items, importance: Importance::new() }
+    }
 
-impl Plan<'_> {
     /// A string of the metadata.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.value(key)?.as_str()
@@ -103,7 +83,7 @@ impl Plan<'_> {
     }
 
     /// A tensor.
-    pub fn item(&self, name: &str) -> Option<&Item<'_>> {
+    pub fn item(&self, name: &str) -> Option<&Item<'a>> {
         self.items.iter().find(|item| item.name == name)
     }
 
@@ -154,7 +134,9 @@ impl Plan<'_> {
             if INTERRUPTED.load(Ordering::Relaxed) {
                 bail!("interrupted; nothing was written");
             }
-            let (bytes, loss) = item.encode().with_context(|| format!("tensor `{}`", item.name))?;
+            let importance = self.importance.get(&item.name).map(Vec::as_slice);
+            let encoded = item.encode(importance);
+            let (bytes, loss) = encoded.with_context(|| format!("tensor `{}`", item.name))?;
             if !(loss.meant.is_finite() && loss.missed.is_finite()) {
                 let kind = item.choice.kind;
                 bail!(
@@ -177,8 +159,9 @@ impl Item<'_> {
         self.choice.kind.block().map_or(0, |(block, bytes)| elements / block * bytes)
     }
 
-    fn encode(&self) -> Result<(Vec<u8>, Loss)> {
+    fn encode(&self, importance: Option<&[f32]>) -> Result<(Vec<u8>, Loss)> {
         let row = self.shape.last().copied().unwrap_or(1).max(1);
+        let blocks = Blocks { row, kind: self.choice.kind, importance };
         match &self.content {
             Content::Made(make) => {
                 let values = make()?;
@@ -186,15 +169,15 @@ impl Item<'_> {
                 if values.len() != wanted {
                     bail!("{} values for shape {:?}", values.len(), self.shape);
                 }
-                encode(&values, row, self.choice.kind)
+                blocks.encode(&values)
             }
             Content::Rows { file, name, rows, replaced } => {
                 let count = self.shape.first().copied().unwrap_or(0);
                 let places: Vec<usize> = (0..count).collect();
                 let repack = lossless(file.tensor(name)?.kind, self.choice.kind);
-                let parts = places.par_chunks((AT_ONCE / row).max(1)).map(|places| {
-                    part(file, name, rows, replaced, places, (row, self.choice.kind, repack))
-                });
+                let parts = places
+                    .par_chunks((AT_ONCE / row).max(1))
+                    .map(|places| part(file, name, (rows, replaced), places, (blocks, repack)));
                 joined(parts.collect::<Result<_>>()?)
             }
         }
@@ -224,10 +207,9 @@ fn lossless(from: TensorKind, to: TensorKind) -> Option<Repack> {
 fn part(
     file: &WeightFile,
     name: &str,
-    rows: &[u32],
-    replaced: &BTreeMap<usize, Vec<f32>>,
+    (rows, replaced): (&[u32], &BTreeMap<usize, Vec<f32>>),
     places: &[usize],
-    (row, kind, repack): (usize, TensorKind, Option<Repack>),
+    (blocks, repack): (Blocks, Option<Repack>),
 ) -> Result<(Vec<u8>, Loss)> {
     let stored = |place: &usize| {
         let found = rows.get(*place).copied();
@@ -238,7 +220,7 @@ fn part(
         for place in places {
             match replaced.get(place) {
                 Some(values) => {
-                    let (own, lost) = encode_rows(values, row, kind)?;
+                    let (own, lost) = blocks.encode_rows(values)?;
                     bytes.extend(own);
                     loss += lost;
                 }
@@ -247,58 +229,21 @@ fn part(
         }
         return Ok((bytes, loss));
     }
-    let mut values = Vec::with_capacity(places.len() * row);
+    let mut values = Vec::with_capacity(places.len() * blocks.row);
     for place in places {
         match replaced.get(place) {
             Some(own) => values.extend_from_slice(own),
             None => values.extend(file.rows(name, &[stored(place)?])?),
         }
     }
-    encode_rows(&values, row, kind)
-}
-
-/// Values in a type's own blocks.
-fn encode(values: &[f32], row: usize, kind: TensorKind) -> Result<(Vec<u8>, Loss)> {
-    let rows = (AT_ONCE / row).max(1);
-    let parts = values.par_chunks(rows * row).map(|values| encode_rows(values, row, kind));
-    joined(parts.collect::<Result<_>>()?)
-}
-
-fn joined(parts: Vec<(Vec<u8>, Loss)>) -> Result<(Vec<u8>, Loss)> {
-    let mut bytes = Vec::with_capacity(parts.iter().map(|(bytes, _)| bytes.len()).sum());
-    let mut loss = Loss::default();
-    for (part, lost) in parts {
-        bytes.extend(part);
-        loss += lost;
-    }
-    Ok((bytes, loss))
-}
-
-fn encode_rows(values: &[f32], row: usize, kind: TensorKind) -> Result<(Vec<u8>, Loss)> {
-    let candle = kind.candle().with_context(|| format!("{kind} is not written"))?;
-    let tensor = Tensor::from_slice(values, (values.len() / row, row), &Device::Cpu)?;
-    let quantized = match kind {
-        // Without weights candle looks for scales in fewer places; evenly weighted, its search is
-        // that of llama.cpp's importance matrix, and finds better ones.
-        TensorKind::Q4_K | TensorKind::Q5_K => {
-            QTensor::quantize_imatrix(&tensor, &vec![1.0; row], candle)?
-        }
-        _ => QTensor::quantize(&tensor, candle)?,
-    };
-    let read = quantized.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-    let mut loss = Loss::default();
-    for (&meant, read) in values.iter().zip(read) {
-        let missed = meant - read;
-        loss.meant += f64::from(meant).powi(2);
-        loss.missed += f64::from(missed).powi(2);
-        loss.worst = loss.worst.max(missed.abs());
-    }
-    Ok((quantized.data()?.into_owned(), loss))
+    blocks.encode_rows(&values)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::quantized::QTensor;
+    use candle_core::{Device, Tensor};
     use partita_model::files::gguf::write_gguf;
 
     #[test]
@@ -321,39 +266,12 @@ mod tests {
             let content = Content::Rows { file: &file, name: "w".to_owned(), rows, replaced };
             let choice = Choice { kind: to, instead_of: None };
             let (name, shape) = ("w".to_owned(), vec![3, 96]);
-            let plan =
-                Plan { metadata: Vec::new(), items: vec![Item { name, shape, choice, content }] };
+            let plan = Plan::new(Vec::new(), vec![Item { name, shape, choice, content }]);
             let path = folder.path().join("to.gguf");
             let losses = plan.write(&path, &[], 0..1).unwrap();
             let found = WeightFile::open(&path).unwrap();
             assert_eq!(found.floats("w").unwrap().1, file.rows("w", &[3, 0, 2]).unwrap(), "{to}");
             assert_eq!(losses[0].missed, 0.0);
-        }
-    }
-
-    /// Why blocks of Q4_K and Q5_K are quantized with even weights.
-    #[test]
-    fn even_weights_lose_less_than_none() {
-        let mut state = 1u32;
-        let mut draw = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
-        };
-        // Sums of twelve draws are about normal.
-        let values: Vec<f32> = (0..32 * 512).map(|_| (0..12).map(|_| draw()).sum()).collect();
-        let tensor = Tensor::from_slice(&values, (32, 512), &Device::Cpu).unwrap();
-        for kind in [TensorKind::Q4_K, TensorKind::Q5_K] {
-            let (_, loss) = encode(&values, 512, kind).unwrap();
-            let plain = QTensor::quantize(&tensor, kind.candle().unwrap()).unwrap();
-            let read = plain.dequantize(&Device::Cpu).unwrap();
-            let missed = (read - &tensor).unwrap().sqr().unwrap().sum_all().unwrap();
-            let missed = f64::from(missed.to_scalar::<f32>().unwrap());
-            println!(
-                "{kind}: {:.5} with even weights, {:.5} without",
-                loss.relative(),
-                (missed / loss.meant).sqrt()
-            );
-            assert!(loss.missed < missed, "{kind}: {} {missed}", loss.missed);
         }
     }
 }

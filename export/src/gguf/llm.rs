@@ -7,8 +7,8 @@ use partita_model::files::{Value, WeightFile};
 use partita_model::speech::SpeechLlm;
 use partita_model::tokens::{Marks, TextTokenizer};
 
+use super::changed::ChangedBase;
 use super::content::{Content, Item, Plan};
-use super::merge::Merged;
 use super::quant::Quant;
 use super::tokenizer::Tokens;
 
@@ -35,7 +35,7 @@ pub fn trained_marks(
 /// # Errors
 /// When the base is incomplete, or marks would need an output of their own.
 pub fn plan<'a>(
-    merged: &'a Merged<'a>,
+    merged: &'a ChangedBase<'a>,
     quant: Quant,
     tokens: &Tokens,
     marks: &BTreeMap<u32, Vec<f32>>,
@@ -92,7 +92,7 @@ pub fn plan<'a>(
         let choice = quant.choose(name, &shape, layers, is_output);
         items.push(Item { name: name.to_owned(), shape, choice, content });
     }
-    Ok(Plan { metadata, items })
+    Ok(Plan::new(metadata, items))
 }
 
 /// All rows of a matrix of a file.

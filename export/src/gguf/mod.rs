@@ -2,18 +2,20 @@
 //! Whisper in our own layout.
 //!
 //! ```text
-//! Source ─ bases, what was trained ─ Merged ─ Plan (types by Quant) ─ rules ─ Pending ─ files
+//! Source ─ bases, what was trained ─ ChangedBase ─ Plan (types by Quant) ─ rules ─ Pending ─ files
 //!                                    Tokens ─┘
 //! ```
 //!
 //! A [`content::Plan`] says what a file will hold before anything is computed, so what stock tools
 //! would refuse ([`rules`]) is refused before a byte is written.
 
+pub mod calibration;
+pub mod changed;
 pub mod cli;
 pub mod content;
+pub mod encode;
 pub mod keys;
 pub mod llm;
-pub mod merge;
 pub mod place;
 pub mod projector;
 pub mod quant;
@@ -34,9 +36,10 @@ use partita_model::files::{TensorInfo, Value, WeightFile};
 use partita_model::speech::{ExportedModel, TrainedModel};
 use partita_model::tokens::{Marks, Shortlist, TextTokenizer};
 
-use content::{Loss, Plan};
+use changed::ChangedBase;
+use content::Plan;
+use encode::Loss;
 use keys::Card;
-use merge::Merged;
 use place::Pending;
 pub use quant::Quant;
 pub use report::{Report, Written, render};
@@ -59,6 +62,8 @@ pub struct Options {
     pub name: Option<String>,
     /// A language model larger than so many bytes is cut into several files.
     pub shard_size: Option<u64>,
+    /// Clips by which scales are chosen for what matters.
+    pub calibration: Option<calibration::Options>,
     /// The folder that gets the files.
     pub out: PathBuf,
 }
@@ -75,6 +80,9 @@ pub fn export(options: &Options) -> Result<Report> {
     let started = Instant::now();
     let source = Source::find(&options.model)?;
     let name = name(options)?;
+    if options.calibration.is_some() && !matches!(source, Source::Trained { .. }) {
+        bail!("--calibration is for trained speech models, which can hear the clips");
+    }
     let mut pending = Pending::inside(&options.out)?;
     let mut report = match &source {
         Source::Trained { folder, model, encoder, llm } => {
@@ -153,7 +161,7 @@ fn write(
 }
 
 fn report(files: Vec<Written>, notices: Vec<String>, vocabulary: Option<Proof>) -> Report {
-    Report { files, notices, vocabulary, seconds: 0.0 }
+    Report { files, notices, vocabulary, calibration: None, seconds: 0.0 }
 }
 
 fn plain_whisper(
@@ -181,7 +189,7 @@ fn language_model(
     let all = Tokens::all(tokenizer.vocabulary(), 0);
     let cut = Cut::new(options, all, &base, (&tokenizer, None), Vec::new())?;
     // Nothing was trained: the base is laid over itself.
-    let merged = Merged::alone(&base)?;
+    let merged = ChangedBase::alone(&base)?;
     let own = options.name.as_deref();
     let keys = keys::unchanged(&base, own, options.quant);
     let plan = llm::plan(&merged, options.quant, &cut.tokens, &BTreeMap::new(), keys)?;
@@ -202,10 +210,15 @@ fn pair(
     [encoder, llm]: [&PathBuf; 2],
     pending: &mut Pending,
 ) -> Result<Report> {
+    let calibrated = options.calibration.as_ref();
+    let calibrated = calibrated
+        .map(|wanted| calibration::importance(folder, model, [encoder, llm], wanted))
+        .transpose()?;
     let trained = WeightFile::open(&folder.join(TrainedModel::WEIGHTS))?;
     let (encoder, llm) = (WeightFile::open(encoder)?, WeightFile::open(llm)?);
     check_names(&trained, [&encoder, &llm])?;
-    let (hearing, writing) = (Merged::new(&encoder, &trained)?, Merged::new(&llm, &trained)?);
+    let [hearing, writing] =
+        [ChangedBase::new(&encoder, &trained)?, ChangedBase::new(&llm, &trained)?];
     let tokenizer = TextTokenizer::from_gguf(&llm)?;
     let marks = Marks::for_tokenizer(&tokenizer);
     let all = Tokens::all(tokenizer.vocabulary(), marks.appended());
@@ -251,6 +264,12 @@ fn pair(
         card("model", architecture, plan.parameters(), options.quant, (&llm, model.llm.as_str()));
     plan.metadata.splice(0..0, keys::general(&general));
 
+    let calibrated = calibrated.map(|(importance, calibration)| {
+        projector.plan.importance.clone_from(&importance);
+        plan.importance = importance;
+        calibration
+    });
+
     rules::check_llm(&plan, true)?;
     rules::check_projector(&projector.plan, llm::width(&llm)?)?;
     let proof = cut.proof(options, &plan, (&tokenizer, Some(&model.config.shortlist)), pending)?;
@@ -258,7 +277,8 @@ fn pair(
     // Stock tools take encoder and adapter in one file only.
     let name = format!("mmproj-{name}");
     let speech = write(&projector.plan, pending, &name, projector_quant, None)?;
-    Ok(report(vec![text, speech], projector.notices, proof))
+    let report = report(vec![text, speech], projector.notices, proof);
+    Ok(Report { calibration: calibrated, ..report })
 }
 
 /// A model's description with the languages alone that its vocabulary was cut to.

@@ -7,9 +7,9 @@ use partita_model::files::{TensorInfo, Value, WeightFile};
 use partita_model::speech::{AdapterShape, ExportedModel, TrainedModel};
 use partita_model::whisper::WhisperConfig;
 
+use super::changed::ChangedBase;
 use super::content::{Content, Item, Plan};
 use super::llm::whole;
-use super::merge::Merged;
 use super::quant::Quant;
 use super::rules::Refusal;
 
@@ -33,7 +33,7 @@ const OWN: [&str; 2] = ["mm.a.", "ctc."];
 /// # Errors
 /// When stock tools know no such adapter, or a file is incomplete.
 pub fn plan<'a>(
-    merged: &'a Merged<'a>,
+    merged: &'a ChangedBase<'a>,
     trained: &'a WeightFile,
     model: &TrainedModel,
     quant: Quant,
@@ -111,7 +111,7 @@ pub fn plan<'a>(
         (ExportedModel::OUTPUT_RMS.to_owned(), Value::F32(adapter.output_rms as f32)),
     ]);
     metadata.extend(front_end(config.mel_bins));
-    Ok(Projector { plan: Plan { metadata, items }, notices })
+    Ok(Projector { plan: Plan::new(metadata, items), notices })
 }
 
 /// What becomes of audio before the encoder, which stock tools have built in.

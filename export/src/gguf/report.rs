@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::content::{Loss, Plan};
+use super::calibration::Calibration;
+use super::content::Plan;
+use super::encode::Loss;
 use super::quant::Quant;
 use super::vocabulary::Proof;
 
@@ -19,6 +21,8 @@ pub struct Report {
     pub notices: Vec<String>,
     /// What became of the vocabulary, where it was cut.
     pub vocabulary: Option<Proof>,
+    /// What scales were chosen by, where they were chosen by what matters.
+    pub calibration: Option<Calibration>,
     /// Wall time.
     pub seconds: f64,
 }
@@ -66,6 +70,9 @@ pub struct Class {
     pub error: f64,
     /// The largest change.
     pub worst: f32,
+    /// As `error`, each column counted by how much it matters: as it is, and had scales been chosen
+    /// as if all mattered alike.
+    pub weighted: Option<[f64; 2]>,
     #[serde(skip)]
     loss: Loss,
 }
@@ -85,6 +92,8 @@ pub struct Row {
     pub bytes: u64,
     /// As [`Class::error`].
     pub error: f64,
+    /// As [`Class::weighted`].
+    pub weighted: Option<[f64; 2]>,
 }
 
 impl Written {
@@ -117,10 +126,12 @@ impl Written {
                 instead_of: item.choice.instead_of.map(|kind| kind.name()),
                 bytes: own,
                 error: loss.relative(),
+                weighted: loss.weighted.relative(),
             });
         }
         for class in classes.values_mut() {
             (class.error, class.worst) = (class.loss.relative(), class.loss.worst);
+            class.weighted = class.loss.weighted.relative();
         }
         let (parameters, quantization) = (plan.parameters(), quant.name());
         Self { path, shards, quantization, bytes, parameters, types, classes, tensors }
@@ -159,14 +170,21 @@ pub fn render(report: &Report) -> String {
         let rounded = file.classes.iter().filter(|(_, class)| class.error > 0.0);
         for (i, (name, class)) in rounded.enumerate() {
             if i == 0 {
+                let weighted =
+                    if report.calibration.is_some() { "   weighted, without" } else { "" };
                 let _ = writeln!(
                     out,
-                    "  {:<22} {:<14} {:>9}  {:>9}",
+                    "  {:<22} {:<14} {:>9}  {:>9}{weighted}",
                     "rounded", "types", "error", "worst"
                 );
             }
             let (types, error) = (class.types.join(", "), 100.0 * class.error);
-            let _ = writeln!(out, "  {name:<22} {types:<14} {error:>7.3} %  {:>9.2e}", class.worst);
+            let weighted = class.weighted.map_or_else(String::new, |[with, without]| {
+                format!("  {:>7.3} %, {:.3} %", 100.0 * with, 100.0 * without)
+            });
+            let worst = class.worst;
+            let _ =
+                writeln!(out, "  {name:<22} {types:<14} {error:>7.3} %  {worst:>9.2e}{weighted}");
         }
         let fallen: Vec<&Row> =
             file.tensors.iter().filter(|row| row.instead_of.is_some()).collect();
@@ -177,6 +195,14 @@ pub fn render(report: &Report) -> String {
                 "  {count} tensors have other types than the mixture's: their rows are no whole blocks"
             );
         }
+    }
+    if let Some(calibration) = &report.calibration {
+        let _ = writeln!(
+            out,
+            "scales chosen by what came into layers for {} clips ({:.0} s): errors weighted by it, and \
+             what they would be without",
+            calibration.clips, calibration.seconds
+        );
     }
     if let Some(proof) = &report.vocabulary {
         out += &proof.to_string();

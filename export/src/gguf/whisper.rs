@@ -42,5 +42,5 @@ pub fn plan<'a>(file: &'a WeightFile, name: &str, quant: Quant) -> Result<Plan<'
         };
         Item { name: name.clone(), shape: shape.clone(), choice, content }
     });
-    Ok(Plan { metadata, items: items.collect() })
+    Ok(Plan::new(metadata, items.collect()))
 }

@@ -336,6 +336,52 @@ impl World {
     pub fn out(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+
+    /// A manifest of tones in both languages, for training and for tests; English ones have
+    /// translations.
+    pub fn manifest(&self) -> PathBuf {
+        let folder = self.out("speech");
+        fs::create_dir_all(&folder).unwrap();
+        let mut rows = String::new();
+        for clip in 0..12 {
+            let words = [clip % 4, (clip / 2) % 4].map(|word| [WORDS[word], WORDS[4 + word]]);
+            let [english, german] = [0, 1].map(|lang| words.map(|word| word[lang]).join(" "));
+            let samples: Vec<f32> = (0..12_000 + 1000 * clip)
+                .map(|i| 0.3 * (i as f32 * (0.05 + 0.03 * clip as f32)).sin())
+                .collect();
+            let file = format!("{clip}.wav");
+            fs::write(folder.join(&file), wav(&samples)).unwrap();
+            let (lang, text) = if clip % 2 == 0 { ("en", &english) } else { ("de", &german) };
+            let translations = match lang {
+                "en" => serde_json::json!({"de": german}),
+                _ => serde_json::json!({}),
+            };
+            let row = serde_json::json!({
+                "id": format!("clip{clip}"), "audio_filepath": file, "lang": lang, "text": text,
+                "duration": samples.len() as f64 / 16_000.0, "translations": translations,
+                "split": if clip < 4 { "train" } else { "test" },
+            });
+            rows += &format!("{row}\n");
+        }
+        let path = folder.join("speech.jsonl");
+        fs::write(&path, rows).unwrap();
+        path
+    }
+}
+
+/// 16 kHz mono, 16 bits.
+fn wav(samples: &[f32]) -> Vec<u8> {
+    let bytes = 2 * samples.len() as u32;
+    let mut file = b"RIFF".to_vec();
+    file.extend((36 + bytes).to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    for number in [16, 1 | 1 << 16, 16_000, 32_000, 2 | 16 << 16] {
+        file.extend(u32::to_le_bytes(number));
+    }
+    file.extend(b"data");
+    file.extend(bytes.to_le_bytes());
+    file.extend(samples.iter().flat_map(|sample| ((sample * 32_767.0) as i16).to_le_bytes()));
+    file
 }
 
 /// A second of a tone.

@@ -52,16 +52,7 @@ pub(super) fn read_from(source: &Source, offset: f64, seconds: f64) -> Result<Ve
             AudioReader::from_stream(Box::new(Cursor::new(bytes)), &name).map_err(reason)?
         }
     };
-    let samples = |seconds: f64| (seconds * f64::from(SAMPLE_RATE)).round() as usize;
-    let (mut skip, wanted) = (samples(offset), samples(seconds));
-    let mut heard: Vec<f32> = Vec::new();
-    while heard.len() < wanted {
-        let Some(block) = reader.next_block().map_err(reason)? else { break };
-        let dropped = skip.min(block.len());
-        skip -= dropped;
-        let kept = block.get(dropped..).unwrap_or_default();
-        heard.extend_from_slice(kept.get(..wanted - heard.len()).unwrap_or(kept));
-    }
+    let heard = reader.stretch(offset, seconds).map_err(reason)?;
     let broken = reader.repaired_samples();
     if broken > 0 {
         return Err(format!("{broken} samples are no numbers"));

@@ -1,14 +1,13 @@
 //! From rows to scores.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter::Sum;
 
 use anyhow::{Result, bail};
 use partita_corpus::bleu::{BleuCounts, signature, tokenizer_for};
-use partita_corpus::bootstrap::{Bootstrap, Interval};
 use partita_corpus::chrf::ChrfCounts;
 use partita_corpus::error_rate::{ErrorCounts, Unit};
 use partita_corpus::manifest::NO_LANGUAGE;
+use partita_corpus::scored::{difference, interval};
 
 use super::scores::{
     Comparison, LanguageScores, Mean, MeanTranslation, NoiseScores, Summary, TranslationScores,
@@ -64,59 +63,6 @@ impl<'a> Counts<'a> {
     fn tasks(&self) -> BTreeSet<Task> {
         self.bleu.keys().map(|(task, ..)| *task).collect()
     }
-}
-
-/// Counts that add up and have a score.
-trait Scored: Copy + Sum + Sync {
-    /// In percent; NaN where there is nothing to score.
-    fn scored(self) -> f64;
-}
-
-impl Scored for ErrorCounts {
-    fn scored(self) -> f64 {
-        self.rate().map_or(f64::NAN, |rate| 100.0 * rate)
-    }
-}
-
-impl Scored for BleuCounts {
-    fn scored(self) -> f64 {
-        self.score()
-    }
-}
-
-impl Scored for ChrfCounts {
-    fn scored(self) -> f64 {
-        self.score()
-    }
-}
-
-/// The mean score of several corpora, of those that have one.
-fn mean_of<T: Scored>(corpora: &[&Vec<T>], drawn: &[usize]) -> f64 {
-    let (mut begin, mut sum, mut count) = (0, 0.0, 0.0);
-    for corpus in corpora {
-        let end = begin + corpus.len();
-        let own = drawn.get(begin..end).unwrap_or_default();
-        let counts: T = own.iter().filter_map(|&at| corpus.get(at - begin)).copied().sum();
-        let score = counts.scored();
-        if score.is_finite() {
-            sum += score;
-            count += 1.0;
-        }
-        begin = end;
-    }
-    sum / count
-}
-
-fn interval<T: Scored>(corpora: &[&Vec<T>]) -> Option<Interval> {
-    let sizes: Vec<usize> = corpora.iter().map(|corpus| corpus.len()).collect();
-    Bootstrap::default().interval(&sizes, |drawn| mean_of(corpora, drawn))
-}
-
-fn difference<T: Scored>(first: &[&Vec<T>], second: &[&Vec<T>]) -> Option<Interval> {
-    let sizes: Vec<usize> = first.iter().map(|corpus| corpus.len()).collect();
-    let (a, b) =
-        (|drawn: &[usize]| mean_of(first, drawn), |drawn: &[usize]| mean_of(second, drawn));
-    Bootstrap::default().difference(&sizes, a, b)
 }
 
 /// The corpora of a map, those that count, in order.
@@ -258,6 +204,7 @@ pub fn compare(first: &[Row], second: &[Row]) -> Result<Comparison> {
 mod tests {
     use super::*;
     use crate::evaluate::Transcript;
+    use partita_corpus::bootstrap::Interval;
 
     fn row(id: &str, lang: &str, reference: &str, hypothesis: &str) -> Row {
         Row {

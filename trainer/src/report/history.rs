@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use partita_chart::{Chart, Curve};
 use serde::{Deserialize, Serialize};
 
-use super::chart::{Chart, Curve};
 use crate::metrics::{self, EvaluationRecord, Record, StepRecord};
 use crate::stages::Reason;
 

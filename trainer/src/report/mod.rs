@@ -1,7 +1,6 @@
 //! `partita-train report`: a page about a run, with curves, scores, samples and the cosines between
 //! gradients.
 
-pub mod chart;
 pub mod gradients;
 pub mod history;
 pub mod markdown;
@@ -18,10 +17,10 @@ use candle_core::Device;
 use crate::evaluate::{Row, Summary, read_rows};
 use crate::output;
 use crate::run_folder;
-use chart::Chart;
 use gradients::{StageCosines, file_name};
 use history::History;
 use page::Facts;
+use partita_chart::{self as chart, Chart};
 
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]

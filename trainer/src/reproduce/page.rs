@@ -1,12 +1,12 @@
 //! The page about a comparison.
 
+use partita_chart::{Chart, Curve};
 use partita_corpus::bootstrap::Interval;
 
 use super::arms::Arm;
 use super::compare::ArmScores;
 use super::emergence::rule;
 use super::results::{Results, Run};
-use crate::report::chart::{Chart, Curve};
 use crate::report::markdown::{image, table, time};
 use crate::report::page::gradients;
 use crate::report::scores;
@@ -65,6 +65,7 @@ pub fn charts(runs: &[Run]) -> [(&'static str, Chart); 2] {
                 dots: true,
                 colour: Some(run.arm as usize),
                 pale: runs.iter().any(|other| other.arm == run.arm && other.seed < run.seed),
+                ..Curve::default()
             }
         };
         runs.iter().map(curve).collect()

@@ -1,6 +1,6 @@
 //! A linear layer over float or quantized weights.
 
-use super::{LowRank, Mode, kernels};
+use super::{InputStatistics, LowRank, Mode, kernels};
 use candle_core::backend::BackendStorage;
 use candle_core::quantized::{QMatMul, QTensor};
 use candle_core::{
@@ -43,12 +43,13 @@ pub struct Linear {
     change: Option<Change>,
     bias: Option<Tensor>,
     mode: Mode,
+    observer: Option<Arc<InputStatistics>>,
 }
 
 impl Linear {
     /// A layer over float weights `[out, in]` and a bias `[out]`.
     pub fn float(weight: Tensor, bias: Option<Tensor>, mode: Mode) -> Self {
-        Self { weight: Weight::Float(weight), change: None, bias, mode }
+        Self { weight: Weight::Float(weight), change: None, bias, mode, observer: None }
     }
 
     /// A layer over quantized weights `[out, in]` and an f32 bias `[out]`; inference only. Rows may
@@ -59,7 +60,7 @@ impl Linear {
     pub fn quantized(weight: Arc<QTensor>, bias: Option<Tensor>) -> Result<Self> {
         let (_, inputs) = weight.shape().dims2()?;
         let weight = Weight::Quantized(QMatMul::from_arc(weight)?, inputs);
-        Ok(Self { weight, change: None, bias, mode: Mode::Inference })
+        Ok(Self { weight, change: None, bias, mode: Mode::Inference, observer: None })
     }
 
     /// Whether the weight is held in floats.
@@ -70,6 +71,11 @@ impl Linear {
     /// The same layer with another bias `[out]`.
     pub fn with_bias(self, bias: Option<Tensor>) -> Self {
         Self { bias, ..self }
+    }
+
+    /// The same layer with its inputs counted.
+    pub fn observed(self, observer: Arc<InputStatistics>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// The same layer with this low-rank change beside its weight, instead of one that it had.
@@ -98,7 +104,7 @@ impl Linear {
         let sum = (weight.to_dtype(DType::F32)? + delta.to_dtype(DType::F32)?)?;
         let change = Change::Merged(low_rank.clone(), self.weight.clone());
         let weight = Weight::Float(sum.to_dtype(dtype)?);
-        Ok(Self { weight, change: Some(change), bias: self.bias.clone(), mode: self.mode })
+        Ok(Self { weight, change: Some(change), ..self.clone() })
     }
 
     /// The same layer with its low-rank change beside the weight, which is the one before
@@ -110,7 +116,7 @@ impl Linear {
             }
             other => (self.weight.clone(), other.clone()),
         };
-        Self { weight, change, bias: self.bias.clone(), mode: self.mode }
+        Self { weight, change, ..self.clone() }
     }
 
     /// The same layer without the way back that [`Linear::merged`] keeps, and the memory it takes.
@@ -146,6 +152,9 @@ impl Linear {
     /// # Errors
     /// When the last dimension of `x` is not `in`.
     pub fn forward_with(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        if let Some(observer) = &self.observer {
+            observer.add(x)?;
+        }
         let mut y = match &self.weight {
             Weight::Float(weight) => product(x, weight)?,
             Weight::Quantized(weight, inputs) => weight.forward(&filled_up(x, *inputs)?)?,

@@ -9,6 +9,7 @@ mod ctc_loss;
 mod engine;
 mod exported;
 mod follow;
+mod foretell;
 mod grammar;
 mod loss;
 mod model;

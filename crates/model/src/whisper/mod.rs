@@ -9,6 +9,7 @@ mod decoder;
 mod encoder;
 mod engine;
 mod follow;
+mod foretell;
 mod guards;
 mod import;
 mod rules;

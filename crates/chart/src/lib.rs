@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use anyhow::{Result, bail};
 use plotters::coord::Shift;
+use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::*;
 use plotters::style::register_font;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -11,6 +11,40 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 /// Latin letters of DejaVu Sans; `font/README.md` says how they were taken out.
 static LETTERS: &[u8] = include_bytes!("font/DejaVuSans-Latin.ttf");
 const FONT: &str = "sans-serif";
+
+/// Why a chart was not drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum ChartError {
+    /// No curve has a point.
+    #[error("{0}: nothing to draw")]
+    Empty(String),
+    /// Values are not as many as labels ask for.
+    #[error("{title}: no square matrix of {rows} rows")]
+    Matrix {
+        /// What stands above.
+        title: String,
+        /// Labels.
+        rows: usize,
+    },
+    /// The letters could not be read.
+    #[error("the font of charts is damaged")]
+    Font,
+    /// Drawing failed.
+    #[error("drawing a chart: {0}")]
+    Drawing(String),
+    /// The image could not be packed.
+    #[error("writing a chart as PNG: {0}")]
+    Png(#[from] png::EncodingError),
+}
+
+impl<E: std::error::Error + Send + Sync> From<DrawingAreaErrorKind<E>> for ChartError {
+    fn from(cause: DrawingAreaErrorKind<E>) -> Self {
+        Self::Drawing(cause.to_string())
+    }
+}
+
+/// A result of drawing.
+pub type Result<T> = std::result::Result<T, ChartError>;
 
 const SIZE: (u32, u32) = (1040, 480);
 
@@ -35,17 +69,21 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
     /// Whether each point gets a dot.
     pub dots: bool,
+    /// What stands above its points, from the first on.
+    pub labels: Vec<String>,
     /// The number of its colour, for curves that belong together; its own when absent.
     pub colour: Option<usize>,
     /// Whether it is paler than others of its colour.
     pub pale: bool,
 }
 
-/// Curves over steps.
+/// Curves over steps, or over something else.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Chart {
     /// What stands above.
     pub title: String,
+    /// What the width means; steps when absent.
+    pub x: Option<String>,
     /// What the height means.
     pub y: String,
     /// The top; by the values when absent.
@@ -97,7 +135,7 @@ impl Chart {
     /// When there is nothing to draw.
     pub fn draw(&self) -> Result<Vec<u8>> {
         if self.is_empty() {
-            bail!("{}: nothing to draw", self.title);
+            return Err(ChartError::Empty(self.title.clone()));
         }
         let (low, high) = self.height();
         let right = self.values().map(|(x, _)| x).fold(1.0, f64::max);
@@ -117,7 +155,7 @@ impl Chart {
                 .bold_line_style(BLACK.mix(0.12))
                 .label_style((FONT, 15))
                 .axis_desc_style((FONT, 15))
-                .x_desc("step")
+                .x_desc(self.x.as_deref().unwrap_or("step"))
                 .y_desc(&self.y)
                 .x_label_formatter(&|x| format!("{x:.0}"))
                 .y_label_formatter(&|y| match logarithmic {
@@ -146,7 +184,13 @@ impl Chart {
                 let points: Vec<(f64, f64)> =
                     self.drawable(curve).map(|(x, y)| (x, y.clamp(low, high))).collect();
                 let dots = if curve.dots { points.clone() } else { Vec::new() };
-                plot.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
+                plot.draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?;
+                let font = TextStyle::from((FONT, 14).into_font()).color(&colour);
+                let font = font.pos(Pos::new(HPos::Center, VPos::Bottom));
+                for (at, label) in points.iter().zip(&curve.labels) {
+                    let label = Text::new(label.clone(), (0, -6), font.clone());
+                    plot.draw_series([EmptyElement::at(*at) + label])?;
+                }
                 plot.draw_series(dots.into_iter().map(|at| Circle::new(at, 3, colour.filled())))?;
             }
             // The legend stands beside the plot, where it hides nothing.
@@ -170,7 +214,7 @@ impl Chart {
 pub fn matrix(title: &str, labels: &[String], values: &[Vec<f64>]) -> Result<Vec<u8>> {
     let count = labels.len();
     if count == 0 || values.len() != count || values.iter().any(|row| row.len() != count) {
-        bail!("{title}: no square matrix of {count} rows");
+        return Err(ChartError::Matrix { title: title.to_owned(), rows: count });
     }
     let cell = (720 / count as i32).clamp(14, 64);
     let longest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
@@ -221,7 +265,7 @@ where
 {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     if !REGISTERED.get_or_init(|| register_font(FONT, FontStyle::Normal, LETTERS).is_ok()) {
-        bail!("the font of charts is damaged");
+        return Err(ChartError::Font);
     }
     let mut pixels = vec![255; size.0 as usize * size.1 as usize * 3];
     let area = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
@@ -279,6 +323,12 @@ mod tests {
             pixels(&two),
             pixels(&Chart { title: String::new(), ..chart.clone() }.draw().unwrap())
         );
+        let labelled = |labels: &[&str]| {
+            let mut chart = chart.clone();
+            chart.curves[0].labels = labels.iter().map(|label| (*label).to_owned()).collect();
+            pixels(&chart.draw().unwrap())
+        };
+        assert_ne!(labelled(&["Q4_0"]), labelled(&[]));
         chart.logarithmic = true;
         assert!(has(&chart.draw().unwrap(), COLOURS[1]));
         chart.curves = vec![curve("none", &[(1.0, f64::NAN)])];

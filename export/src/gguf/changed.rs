@@ -7,14 +7,14 @@ use partita_model::nn::{DeltaSource, FileSource, Precision, WeightSource};
 
 /// Tensors of a base as training left them: replaced ones, and matrices with their low-rank
 /// changes added.
-pub struct Merged<'a> {
+pub struct ChangedBase<'a> {
     base: &'a WeightFile,
     trained: &'a WeightFile,
     source: DeltaSource<'a, FileSource<'a>>,
     is_alone: bool,
 }
 
-impl<'a> Merged<'a> {
+impl<'a> ChangedBase<'a> {
     /// `trained` over `base`.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ impl<'a> Merged<'a> {
     /// A base that nothing was trained over.
     ///
     /// # Errors
-    /// As [`Merged::new`].
+    /// As [`ChangedBase::new`].
     pub fn alone(base: &'a WeightFile) -> Result<Self> {
         Ok(Self { is_alone: true, ..Self::new(base, base)? })
     }
