@@ -7,7 +7,7 @@
 //! - [`measure`]: how engines do on this machine, and which is chosen;
 //! - [`samples`]: the clips that the program carries;
 //! - [`store`]: the models that are here or can be fetched;
-//! - [`engines`]: engines opened from the store;
+//! - [`engines`]: engines opened from the store; [`runtimes`]: what runs them;
 //! - [`output`]: transcripts as text, subtitles, JSON;
 //! - [`capture`]: microphones and other audio as it happens;
 //! - [`live`]: audio in, captions out;
@@ -31,6 +31,7 @@ pub mod machine;
 pub mod measure;
 pub mod output;
 pub mod recording;
+pub mod runtimes;
 pub mod samples;
 pub mod settings;
 pub mod store;

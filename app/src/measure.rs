@@ -4,9 +4,12 @@
 //! measured here and not by a table.
 
 use crate::engines::{self, EngineChoice, Options};
+use crate::runtimes::Backend;
 use crate::{machine, samples, whole};
 use partita_model::engine::Request;
+use partita_model::onnx::Provider;
 use partita_model::whisper::{Padding, Quantization};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -48,13 +51,8 @@ pub struct Row {
 impl Measured {
     /// What was measured before on this machine; nothing if it never was, or on another.
     pub fn load(root: &Path) -> Self {
-        let read = || -> Option<Self> {
-            let path = file(root);
-            let known = std::fs::metadata(&path).ok().filter(|about| about.len() <= LARGEST);
-            known.and_then(|_| serde_json::from_slice(&std::fs::read(&path).ok()?).ok())
-        };
         let here = machine::processor().0;
-        match read() {
+        match read_small::<Self>(&file(root)) {
             Some(measured) if measured.processor == here => measured,
             _ => Self { processor: here, rows: Vec::new() },
         }
@@ -84,6 +82,12 @@ impl Measured {
         let good = rows().filter(|row| row.accuracy >= most - WORTH);
         good.min_by(|a, b| a.real_time_factor.total_cmp(&b.real_time_factor))
     }
+}
+
+/// What a file of ours holds; nothing if it is not there, or of others.
+pub(crate) fn read_small<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let known = std::fs::metadata(path).ok().filter(|about| about.len() <= LARGEST);
+    known.and_then(|_| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
 }
 
 fn file(root: &Path) -> PathBuf {
@@ -131,7 +135,8 @@ pub fn measure(
     }))
 }
 
-fn request(lang: &str) -> Request {
+/// A plain transcript in a language that is known.
+pub(crate) fn request(lang: &str) -> Request {
     let language = Some(lang.to_owned());
     Request {
         language,
@@ -182,6 +187,10 @@ pub fn chosen(engine: &crate::settings::Engine, measured: &Measured) -> anyhow::
         quantization,
         padding: Padding::Natural,
         device: partita_model::device::named(&engine.device)?,
+        backend: Backend::from_name(&engine.backend)
+            .ok_or_else(|| anyhow::anyhow!("backend {}: not known", engine.backend))?,
+        provider: Provider::from_name(&engine.provider)
+            .ok_or_else(|| anyhow::anyhow!("provider {}: not known", engine.provider))?,
     })
 }
 
