@@ -1,9 +1,10 @@
 //! ONNX Runtime, a shared library that is loaded when it is first needed.
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 
 use crate::AudioError;
 
@@ -26,6 +27,11 @@ pub fn onnx_runtime(library: &Path) -> Result<Environment, AudioError> {
         return Err(failure("no such file".to_owned()));
     }
     let builder = ort::init_from(&path).map_err(|e| failure(e.to_string()))?;
-    let environment = builder.with_telemetry(false).build().map_err(|e| failure(e.to_string()))?;
+    // What goes wrong comes back as an error; the library would print it beside that, in colours.
+    let log = |_: LogLevel, _: &str, _: &str, place: &str, message: &str| {
+        tracing::debug!(place, "ONNX Runtime: {message}");
+    };
+    let builder = builder.with_telemetry(false).with_logger(Arc::new(log));
+    let environment = builder.build().map_err(|e| failure(e.to_string()))?;
     Ok(slot.insert(environment).clone())
 }
