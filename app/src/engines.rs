@@ -155,7 +155,11 @@ pub fn check(
 
 /// The quantized file of a Whisper model in the store, which is made if it is not there; or the
 /// file of that name.
-pub(crate) fn whisper_file(store: &Store, model: &str, quantization: Quantization) -> anyhow::Result<PathBuf> {
+pub(crate) fn whisper_file(
+    store: &Store,
+    model: &str,
+    quantization: Quantization,
+) -> anyhow::Result<PathBuf> {
     if Path::new(model).is_file() {
         return Ok(PathBuf::from(model));
     }

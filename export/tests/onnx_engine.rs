@@ -284,8 +284,10 @@ fn a_real_run_writes_the_same_texts() {
     let merged = Merged::open(run.to_str().unwrap()).unwrap();
     let out = tempfile::tempdir().unwrap();
     export(&merged, Dtype::Fp32, out.path(), MOST_INSIDE).unwrap();
-    let (encoder, llm) =
-        (partita_export::bases::whisper(&trained.encoder), partita_export::bases::gguf(&trained.llm));
+    let (encoder, llm) = (
+        partita_export::bases::whisper(&trained.encoder),
+        partita_export::bases::gguf(&trained.llm),
+    );
     let (encoder, llm) = (encoder.unwrap(), llm.unwrap());
     let (bases, floats) = ((encoder.path.as_path(), llm.path.as_path()), [Precision::Float; 2]);
     let weights = run.join(TrainedModel::WEIGHTS);

@@ -131,11 +131,8 @@ fn a_decoder_without_a_layers_cache_or_with_other_heads_is_refused() {
     let (batch, time) = (Length::Named("a"), Length::Named("b"));
     let decoder = |heads: [usize; 2], second: &str| {
         let mut graph = Graph::new("decoder_model_merged");
-        let x = graph.input(
-            "inputs_embeds",
-            Element::F32,
-            &[batch, time, Length::Fixed(small::WIDTH)],
-        );
+        let x =
+            graph.input("inputs_embeds", Element::F32, &[batch, time, Length::Fixed(small::WIDTH)]);
         graph.input("attention_mask", Element::I64, &[batch, Length::Named("c")]);
         graph.input("position_ids", Element::I64, &[batch, time]);
         graph.input("num_logits_to_keep", Element::I64, &[]);
@@ -221,7 +218,9 @@ fn files_beside_the_graphs_are_read_with_suspicion() {
     let error = open("config.json", "\"partita\"", "\"other\"");
     assert!(error.contains("config.json") && error.contains("partita"), "{error}");
     assert!(open("config.json", "\"de\"", "\"tlh\"").contains("tlh"));
-    assert!(open("config.json", "\"eos_token_id\": 1", "\"eos_token_id\": 99999").contains("99999"));
+    assert!(
+        open("config.json", "\"eos_token_id\": 1", "\"eos_token_id\": 99999").contains("99999")
+    );
     assert!(open("tokenizer.json", "\"BPE\"", "\"WordPiece\"").contains("tokenizer.json"));
     fs::remove_file(folder.at("tokenizer.json")).unwrap();
     assert!(OnnxModel::open(&folder.path).unwrap_err().to_string().contains("tokenizer.json"));

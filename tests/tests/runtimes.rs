@@ -50,7 +50,8 @@ impl Both {
 
     /// Runs `partita COMMAND` with this model.
     fn with(&self, command: &[&str], model: &Path, library: Option<&Path>) -> Run {
-        let model = ["--engine", "speech-llm", "--model", model.to_str().unwrap(), "--threads", "1"];
+        let model =
+            ["--engine", "speech-llm", "--model", model.to_str().unwrap(), "--threads", "1"];
         self.partita(&[command, &model].concat(), library)
     }
 }

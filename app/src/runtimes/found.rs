@@ -30,7 +30,8 @@ impl Found {
     /// # Errors
     /// When a folder holds several pairs.
     pub fn at(path: &Path, backend: Backend) -> anyhow::Result<Self> {
-        let graphs = (backend != Backend::Candle && OnnxModel::is_at(path)).then(|| path.to_owned());
+        let graphs =
+            (backend != Backend::Candle && OnnxModel::is_at(path)).then(|| path.to_owned());
         let named = path.extension().is_some_and(|extension| extension == "onnx");
         let weights = match backend {
             Backend::Onnx => None,

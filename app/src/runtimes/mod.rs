@@ -62,11 +62,7 @@ pub fn open(store: &Store, options: &Options) -> anyhow::Result<Box<dyn LiveEngi
     }
 }
 
-fn candle(
-    store: &Store,
-    found: &Found,
-    options: &Options,
-) -> anyhow::Result<Box<dyn LiveEngine>> {
+fn candle(store: &Store, found: &Found, options: &Options) -> anyhow::Result<Box<dyn LiveEngine>> {
     let loading = || format!("loading {}", options.model);
     let weights = match &found.weights {
         Some(Weights::Pair(file)) => {

@@ -369,7 +369,8 @@ fn sentences_get_the_times_when_they_were_said() {
     let audio = said(&rows, blank.as_tensor(), &frames);
     assert_eq!(head.glimpse(model.vocabulary(), &audio).unwrap(), text);
     let answer = Answer { places: places.clone(), ..Answer::default() };
-    let segments = head.segments(model.vocabulary(), &audio, Task::Transcribe, &answer).unwrap().unwrap();
+    let segments =
+        head.segments(model.vocabulary(), &audio, Task::Transcribe, &answer).unwrap().unwrap();
     let texts: Vec<&str> = segments.iter().map(|segment| segment.text.as_str()).collect();
     assert_eq!(texts, ["the train.", "was", "late"], "a full stop, and a pause");
     let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
@@ -385,7 +386,8 @@ fn sentences_get_the_times_when_they_were_said() {
     let both = Answer { places, ..Answer::default() };
     let found = head.segments(model.vocabulary(), &audio, Task::Translate(to), &both).unwrap();
     assert_eq!(found, Some(segments));
-    let direct = head.segments(model.vocabulary(), &audio, Task::DirectTranslation(to), &answer).unwrap();
+    let direct =
+        head.segments(model.vocabulary(), &audio, Task::DirectTranslation(to), &answer).unwrap();
     assert_eq!(direct, None);
     // Too little audio for so many tokens.
     let short = audio.narrow(1, 0, 2).unwrap();

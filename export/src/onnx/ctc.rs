@@ -28,10 +28,8 @@ pub fn file(model: &Merged) -> Result<Option<Vec<u8>>> {
     let all = read("ctc.bias", shortlist.len() + 1)?;
     let words = text.ids.iter().filter(|&&id| text.marks.of(id).is_none());
     let places = words.map(|&id| shortlist.short(id).map(|place| place as usize));
-    let bias: Option<Vec<f32>> = places
-        .chain([Some(shortlist.len())])
-        .map(|place| all.get(place?).copied())
-        .collect();
+    let bias: Option<Vec<f32>> =
+        places.chain([Some(shortlist.len())]).map(|place| all.get(place?).copied()).collect();
     let bias = bias.context("a word that is not in the shortlist")?;
 
     let bytes = |values: &[f32]| -> Vec<u8> {

@@ -192,9 +192,11 @@ impl Graph {
     ) -> Result<Vec<DynValue>, ModelError> {
         let mut session: MutexGuard<Session> =
             self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = || session.run(inputs).map(|mut found| {
-            outputs.iter().map(|name| found.remove(name.as_ref())).collect::<Vec<_>>()
-        });
+        let run = || {
+            session.run(inputs).map(|mut found| {
+                outputs.iter().map(|name| found.remove(name.as_ref())).collect::<Vec<_>>()
+            })
+        };
         // The wrapper panics at outputs that are not there.
         let found = partita_audio::guarded(run)
             .ok_or_else(|| fault(&self.path, "gives an output that is none".to_owned()))?

@@ -82,7 +82,8 @@ impl OnnxSpeech {
         );
         let layers = decoder.inputs().saturating_sub(4).div_ceil(2);
         let named = |begin: &'static str| {
-            (0..layers).flat_map(move |i| ["key", "value"].map(|what| format!("{begin}.{i}.{what}")))
+            (0..layers)
+                .flat_map(move |i| ["key", "value"].map(|what| format!("{begin}.{i}.{what}")))
         };
         let (past, present): (Vec<_>, Vec<_>) =
             (named("past_key_values").collect(), named("present").collect());

@@ -101,13 +101,8 @@ pub(super) fn write<N: SpeechNetwork>(
     let rules = Grammar::new(vocabulary, wish.task, wish.languages, wish.silence);
     let texts = if wish.task.joint().is_some() { 2.0 } else { 1.0 };
     let limit = most_tokens(texts * wish.seconds).max(wish.forced);
-    let search = Search {
-        beam: wish.beam.max(1),
-        temperature: wish.temperature,
-        draws: 1,
-        limit,
-        seed: 17,
-    };
+    let search =
+        Search { beam: wish.beam.max(1), temperature: wish.temperature, draws: 1, limit, seed: 17 };
     let end = vocabulary.place(vocabulary.end()).unwrap_or_default();
     let first = logits.clone();
     let start = Started { model: Writing { network, state }, logits, rules: &rules, end };
@@ -123,9 +118,8 @@ fn answer(vocabulary: &Vocabulary, hypothesis: Hypothesis, task: Task, first: &[
     });
     // Among the marks that may come first, whatever was asked for.
     let marks = Lang::all().map(Mark::Spoken).chain([Mark::NoSpeech]);
-    let scores: Vec<f32> = marks
-        .filter_map(|mark| first.get(vocabulary.place_of(mark) as usize).copied())
-        .collect();
+    let scores: Vec<f32> =
+        marks.filter_map(|mark| first.get(vocabulary.place_of(mark) as usize).copied()).collect();
     let probability = places
         .first()
         .and_then(|&place| first.get(place as usize))
