@@ -1,12 +1,13 @@
 //! Engines, and what they need, opened from the store.
 
+use crate::runtimes::{self, Backend};
 use crate::store::{Import, Progress, Silent, Store};
 use anyhow::{Context, bail};
 use candle_core::Device;
 use partita_audio::vad::{EnergyGate, SileroVad, VoiceActivity};
 use partita_model::engine::{Capabilities, LiveEngine};
 use partita_model::machine::Threads;
-use partita_model::speech::{ExportedModel, TrainedModel};
+use partita_model::onnx::Provider;
 use partita_model::whisper::{Padding, Quantization, Whisper, import};
 use std::path::{Path, PathBuf};
 
@@ -24,14 +25,18 @@ pub enum EngineChoice {
 pub struct Options {
     /// The engine.
     pub engine: EngineChoice,
-    /// Name of its model in the store; for a trained one, its folder or exported GGUF file.
+    /// Name of its model in the store; for a trained one, its folder or an exported file.
     pub model: String,
     /// Type of its matrices on disk.
     pub quantization: Quantization,
     /// How much audio the encoder reads.
     pub padding: Padding,
-    /// Where it runs.
+    /// Where candle runs it.
     pub device: Device,
+    /// Which runtime runs it.
+    pub backend: Backend,
+    /// What computes where ONNX Runtime runs it.
+    pub provider: Provider,
 }
 
 /// Turns Whisper weights of others into the quantized file that [`Whisper`] loads.
@@ -93,27 +98,39 @@ pub fn open(options: &Options) -> anyhow::Result<Box<dyn LiveEngine>> {
     let loading = || format!("loading {}", options.model);
     match options.engine {
         EngineChoice::Whisper => {
+            runs_on_candle(options)?;
             let file = whisper_file(&store, &options.model, options.quantization)?;
             let whisper = Whisper::load(&file, &options.device, options.padding);
             Ok(Box::new(whisper.with_context(loading)?))
         }
         EngineChoice::SpeechLlm => {
-            let path = speech_model(&store, &options.model)?;
-            let path = path.as_path();
-            if path.is_file() && !TrainedModel::is_packed(path) {
-                let pair = ExportedModel::open(path)?;
-                return Ok(Box::new(pair.engine(&options.device).with_context(loading)?));
-            }
-            let model = TrainedModel::read(path)?;
-            let encoder = whisper_file(&store, &model.encoder, options.quantization)?;
-            let llm = match Path::new(&model.llm) {
-                file if file.is_file() => file.to_owned(),
-                _ => store.files(&model.llm)?.into_iter().next().with_context(loading)?,
-            };
-            let engine = model.open(path, (encoder.as_path(), llm.as_path()), &options.device);
-            Ok(Box::new(engine.with_context(loading)?))
+            let model = speech_model(&store, &options.model)?;
+            let model = model.to_str().with_context(loading)?.to_owned();
+            runtimes::open(&store, &Options { model, ..options.clone() })
         }
     }
+}
+
+/// The runtimes that [`open`] chooses among by these options.
+///
+/// # Errors
+/// When the model is not there in the form that the options ask for.
+pub fn backends(options: &Options) -> anyhow::Result<Vec<Backend>> {
+    match options.engine {
+        EngineChoice::Whisper => runs_on_candle(options).map(|()| vec![Backend::Candle]),
+        EngineChoice::SpeechLlm => {
+            let path = speech_model(&Store::open()?, &options.model)?;
+            let found = runtimes::Found::at(&path, options.backend)?;
+            runtimes::possible(&found, options)
+        }
+    }
+}
+
+fn runs_on_candle(options: &Options) -> anyhow::Result<()> {
+    if options.backend == Backend::Onnx || options.provider != Provider::Cpu {
+        bail!("{}: Whisper runs on candle alone; ONNX Runtime is for speech-llm", options.model);
+    }
+    Ok(())
 }
 
 /// Says at once that an engine does not have a language.
@@ -147,7 +164,11 @@ fn speech_model(store: &Store, model: &str) -> anyhow::Result<PathBuf> {
 
 /// The quantized file of a Whisper model in the store, which is made if it is not there; or the
 /// file of that name.
-fn whisper_file(store: &Store, model: &str, quantization: Quantization) -> anyhow::Result<PathBuf> {
+pub(crate) fn whisper_file(
+    store: &Store,
+    model: &str,
+    quantization: Quantization,
+) -> anyhow::Result<PathBuf> {
     if Path::new(model).is_file() {
         return Ok(PathBuf::from(model));
     }
@@ -161,15 +182,20 @@ fn whisper_file(store: &Store, model: &str, quantization: Quantization) -> anyho
     files.into_iter().next().with_context(|| format!("{model} is no Whisper model"))
 }
 
+/// The shared library of ONNX Runtime: `$ORT_DYLIB_PATH`, or the store's.
+pub(crate) fn onnxruntime(store: &Store) -> anyhow::Result<PathBuf> {
+    match std::env::var_os("ORT_DYLIB_PATH") {
+        Some(path) => Ok(path.into()),
+        None => store.files("onnxruntime")?.into_iter().next().context("no ONNX Runtime"),
+    }
+}
+
 /// The best voice-activity detector there is: Silero, or the energy gate with a warning why.
 pub fn voice_activity() -> Box<dyn VoiceActivity> {
     let silero = || -> anyhow::Result<SileroVad> {
         let store = Store::open()?;
         let model = store.path("silero-vad", "silero_vad.onnx")?;
-        let runtime = match std::env::var_os("ORT_DYLIB_PATH") {
-            Some(path) => path.into(),
-            None => store.files("onnxruntime")?.into_iter().next().context("no ONNX Runtime")?,
-        };
+        let runtime = onnxruntime(&store)?;
         Ok(SileroVad::load(&model, &runtime)?)
     };
     match silero() {

@@ -7,7 +7,8 @@
 //! - [`measure`]: how engines do on this machine, and which is chosen;
 //! - [`samples`]: the clips that the program carries;
 //! - [`store`]: the models that are here or can be fetched;
-//! - [`engines`]: engines opened from the store;
+//! - [`bundled`]: weights that come with the program;
+//! - [`engines`]: engines opened from the store; [`runtimes`]: what runs them;
 //! - [`output`]: transcripts as text, subtitles, JSON;
 //! - [`capture`]: microphones and other audio as it happens;
 //! - [`live`]: audio in, captions out;
@@ -18,6 +19,7 @@
 //! - [`machine`]: what a run cost;
 //! - [`cli`]: the command line.
 
+pub mod bundled;
 pub mod capture;
 pub mod cli;
 pub mod desktop;
@@ -30,6 +32,7 @@ pub mod machine;
 pub mod measure;
 pub mod output;
 pub mod recording;
+pub mod runtimes;
 pub mod samples;
 pub mod settings;
 pub mod store;

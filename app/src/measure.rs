@@ -4,10 +4,13 @@
 //! measured here and not by a table.
 
 use crate::engines::{self, EngineChoice, Options};
-use crate::{machine, samples};
+use crate::runtimes::Backend;
+use crate::{bundled, machine, samples};
 use partita_model::engine::Request;
 use partita_model::files::whole;
+use partita_model::onnx::Provider;
 use partita_model::whisper::{Padding, Quantization};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -49,13 +52,8 @@ pub struct Row {
 impl Measured {
     /// What was measured before on this machine; nothing if it never was, or on another.
     pub fn load(root: &Path) -> Self {
-        let read = || -> Option<Self> {
-            let path = file(root);
-            let known = std::fs::metadata(&path).ok().filter(|about| about.len() <= LARGEST);
-            known.and_then(|_| serde_json::from_slice(&std::fs::read(&path).ok()?).ok())
-        };
         let here = machine::processor().0;
-        match read() {
+        match read_small::<Self>(&file(root)) {
             Some(measured) if measured.processor == here => measured,
             _ => Self { processor: here, rows: Vec::new() },
         }
@@ -85,6 +83,12 @@ impl Measured {
         let good = rows().filter(|row| row.accuracy >= most - WORTH);
         good.min_by(|a, b| a.real_time_factor.total_cmp(&b.real_time_factor))
     }
+}
+
+/// What a file of ours holds; nothing if it is not there, or of others.
+pub(crate) fn read_small<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let known = std::fs::metadata(path).ok().filter(|about| about.len() <= LARGEST);
+    known.and_then(|_| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
 }
 
 fn file(root: &Path) -> PathBuf {
@@ -132,7 +136,8 @@ pub fn measure(
     }))
 }
 
-fn request(lang: &str) -> Request {
+/// A plain transcript in a language that is known.
+pub(crate) fn request(lang: &str) -> Request {
     let language = Some(lang.to_owned());
     Request {
         language,
@@ -158,20 +163,18 @@ fn likeness(one: &str, other: &str) -> f64 {
 /// When a name in the settings is not known, or the device is not there.
 pub fn chosen(engine: &crate::settings::Engine, measured: &Measured) -> anyhow::Result<Options> {
     let choice = match engine.name.as_str() {
-        "speech-llm" if engine.model.is_empty() => anyhow::bail!(
-            "engine speech-llm: there is no trained model here; name the folder of one in the settings"
-        ),
         "speech-llm" => EngineChoice::SpeechLlm,
         "auto" | "whisper" | "" => EngineChoice::Whisper,
         other => anyhow::bail!("engine {other}: known are auto, whisper, speech-llm"),
     };
-    let model = match engine.model.as_str() {
-        "" => "whisper-base",
-        model => model,
+    let model = match (engine.model.as_str(), choice) {
+        ("", EngineChoice::SpeechLlm) => bundled::speech_model()?,
+        ("", EngineChoice::Whisper) => "whisper-base".to_owned(),
+        (model, _) => model.to_owned(),
     };
     let quantization = match engine.quantization.as_str() {
         "" => measured
-            .best(model)
+            .best(&model)
             .and_then(|row| Quantization::from_name(&row.quantization))
             .unwrap_or_else(Quantization::for_this_machine),
         name => Quantization::from_name(name)
@@ -179,10 +182,14 @@ pub fn chosen(engine: &crate::settings::Engine, measured: &Measured) -> anyhow::
     };
     Ok(Options {
         engine: choice,
-        model: model.to_owned(),
+        model,
         quantization,
         padding: Padding::Natural,
         device: partita_model::device::named(&engine.device)?,
+        backend: Backend::from_name(&engine.backend)
+            .ok_or_else(|| anyhow::anyhow!("backend {}: not known", engine.backend))?,
+        provider: Provider::from_name(&engine.provider)
+            .ok_or_else(|| anyhow::anyhow!("provider {}: not known", engine.provider))?,
     })
 }
 

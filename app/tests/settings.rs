@@ -196,7 +196,8 @@ proptest! {
     fn any_values_give_settings(
         key in prop::sample::select(vec![
             "overlay.lines", "overlay.opacity", "overlay.place", "look.font_size", "look.theme",
-            "voice.threshold", "voice.pause_ms", "engine.threads", "engine.name", "audio.sources",
+            "voice.threshold", "voice.pause_ms", "engine.threads", "engine.name", "engine.backend",
+            "engine.provider", "audio.sources",
             "dictation.vocabulary", "dictation.profiles", "storage.audio_limit_mib", "version",
         ]),
         value in prop::sample::select(vec![

@@ -45,7 +45,7 @@ fn main() -> Result<()> {
         let engine = pair.engine_with([Precision::Float; 2], &device)?;
         let heard = engine.listen(&samples)?;
         if let Some(head) = engine.ctc() {
-            glimpse = engine.model().glimpse(head, &heard)?;
+            glimpse = head.glimpse(engine.model().vocabulary(), &heard)?;
         }
         parts.push(heard);
     }

@@ -16,7 +16,7 @@ use partita_audio::mel::{Frames, HOP, LogMel};
 use partita_export::bases;
 use partita_model::files::{WeightFile, write_safetensors};
 use partita_model::nn::{FileSource, Precision};
-use partita_model::speech::{SpeechEngine, Task, TrainedModel, Wish};
+use partita_model::speech::{SpeechEngine, SpeechNetwork, Task, TrainedModel, Wish};
 use partita_model::whisper::{Encoder, WhisperConfig};
 
 /// Mel frames of an encoder frame.

@@ -156,6 +156,11 @@ impl Merged {
         self.text.as_ref().context("a model without a language model")
     }
 
+    /// Whether training changed a tensor, or made it.
+    pub fn changes(&self, name: &str) -> bool {
+        self.delta.as_ref().is_some_and(|delta| delta.contains(name))
+    }
+
     /// The values of a weight, row-major.
     ///
     /// # Errors

@@ -12,7 +12,9 @@ use partita_export::gguf::{Options, Quant, Report, export};
 use partita_model::engine::{Engine, Request};
 use partita_model::files::{Array, TensorKind, Value, WeightFile};
 use partita_model::nn::Precision;
-use partita_model::speech::{AdapterShape, ExportedModel, SpeechEngine, Task, TrainedModel, Wish};
+use partita_model::speech::{
+    AdapterShape, ExportedModel, SpeechEngine, SpeechNetwork, Task, TrainedModel, Wish,
+};
 use partita_model::tokens::{Mark, Marks, TextTokenizer};
 use small::{ENCODER, Made, WIDTH, World, tone};
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "onnx_library/mod.rs"]
+mod library;
 #[path = "onnx_small/mod.rs"]
 mod small;
 
@@ -10,11 +12,10 @@ use candle_core::{Device, Tensor};
 use ort::environment::Environment;
 use ort::session::{Session, SessionInputValue};
 use partita_export::merged::Merged;
+use partita_export::onnx;
 use partita_export::onnx::{Dtype, MOST_INSIDE, export};
-use partita_export::{bases, onnx};
 use partita_model::nn::Precision;
 use partita_model::speech::{SpeechEngine, TrainedModel};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use tempfile::TempDir;
@@ -22,27 +23,8 @@ use tempfile::TempDir;
 /// The process's one environment.
 fn environment() -> Option<&'static Environment> {
     static ENVIRONMENT: OnceLock<Option<Environment>> = OnceLock::new();
-    let made = ENVIRONMENT.get_or_init(|| {
-        let library = library()?;
-        Some(ort::init_from(&library).unwrap().with_telemetry(false).build().unwrap())
-    });
-    if made.is_none() {
-        // Not `println!`: the test harness hides that of tests that pass.
-        writeln!(std::io::stderr(), "skipped: onnxruntime is not in the store (make models)").ok();
-    }
-    made.as_ref()
-}
-
-fn library() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH") {
-        return Some(path.into());
-    }
-    let folder = bases::home().ok()?.join("models/onnxruntime");
-    let is_library = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.contains("onnxruntime") && ["so", "dylib", "dll"].iter().any(|end| name.contains(end))
-    };
-    std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).find(is_library)
+    let made = || Some(partita_audio::onnx_runtime(&library::library()?).unwrap());
+    ENVIRONMENT.get_or_init(made).as_ref()
 }
 
 /// A small model, its folder of graphs, and the model itself in floats.

@@ -205,7 +205,7 @@ fn wrong_options_are_one_line() {
     let cases: [(&[&str], &str); 6] = [
         (&["--lang", "xx"], "does not understand `xx`"),
         (&["--translate", "de"], "does not translate into `de`; it does: en"),
-        (&["--engine", "speech-llm"], "engine speech-llm: there is no trained model"),
+        (&["--engine", "speech-llm", "--model", "/nowhere"], "/nowhere"),
         (&["--device", "toaster"], "`toaster` is no device: use cpu, cuda:N or metal"),
         (&["--device", "cuda:99"], "cannot use device cuda:99"),
         (&["--model", "whisper-none"], "whisper-none"),

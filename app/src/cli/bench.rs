@@ -1,6 +1,8 @@
 //! `partita bench`.
 
 use super::engine_args::EngineArgs;
+use crate::engines::{self, Options};
+use crate::runtimes::Backend;
 use crate::{machine, samples};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -21,7 +23,7 @@ pub struct BenchArgs {
     /// Runs of each length; the median is shown
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: u16,
-    /// One JSON object
+    /// One JSON object for each runtime, a line
     #[arg(long)]
     json: bool,
 }
@@ -37,15 +39,36 @@ struct Row {
     tokens: usize,
 }
 
-/// Runs `partita bench`: greedy, no second attempts, no voice activity.
+/// Runs `partita bench`: greedy, no second attempts, no voice activity. A model that both runtimes can
+/// run is measured with either, one after the other, unless one is named; the peak of memory is that of
+/// both then.
 ///
 /// # Errors
 /// When the engine or the recording cannot be used.
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let threads = args.engine.set_threads();
     let audio = audio(args)?;
+    let options = args.engine.options()?;
+    for (number, backend) in engines::backends(&options)?.into_iter().enumerate() {
+        let options = Options { backend, ..options.clone() };
+        let mut out = std::io::stdout().lock();
+        if number > 0 && !args.json {
+            writeln!(out)?;
+        }
+        measure(args, &options, threads, &audio, &mut out)?;
+    }
+    Ok(())
+}
+
+fn measure(
+    args: &BenchArgs,
+    options: &Options,
+    threads: usize,
+    audio: &[f32],
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let started = Instant::now();
-    let (mut engine, options) = args.engine.open()?;
+    let mut engine = engines::open(options)?;
     let load = started.elapsed().as_secs_f64();
 
     let request = Request { fallback: false, silence_guard: false, ..args.engine.request() };
@@ -68,12 +91,17 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
 
     let (processor, features) = machine::processor();
     let memory = machine::peak_memory_mib();
+    let place = match options.backend {
+        Backend::Onnx => options.provider.name().to_owned(),
+        _ => format!("{:?}", options.device).to_lowercase(),
+    };
     let report = json!({
         "engine": engine.capabilities().engine,
         "model": options.model,
+        "backend": options.backend.name(),
         "quantization": options.quantization.name(),
         "padding": format!("{:?}", options.padding).to_lowercase(),
-        "device": format!("{:?}", options.device).to_lowercase(),
+        "device": place,
         "threads": threads,
         "processor": processor,
         "features": features,
@@ -82,7 +110,6 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         "runs": args.runs,
         "lengths": rows.iter().map(row_value).collect::<Vec<_>>(),
     });
-    let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{report}")?;
         return Ok(());
@@ -91,11 +118,11 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     writeln!(out, "processor     {processor} ({features})")?;
     writeln!(
         out,
-        "engine        {}, {} {}, {}, {threads} threads, {} encoder",
+        "engine        {}, {} {}, {} on {place}, {threads} threads, {} encoder",
         engine.capabilities().engine,
         options.model,
         options.quantization.name(),
-        report["device"].as_str().unwrap_or_default(),
+        options.backend,
         report["padding"].as_str().unwrap_or_default(),
     )?;
     writeln!(out, "load          {load:.2} s")?;

@@ -1,10 +1,12 @@
 //! Options that every command with an engine has.
 
+use crate::bundled;
 use crate::engines::{self, EngineChoice, Options};
 use crate::live::LiveOptions;
-use anyhow::bail;
+use crate::runtimes::Backend;
 use clap::{Args, ValueEnum};
 use partita_model::engine::{LiveEngine, Request};
+use partita_model::onnx::Provider;
 use partita_model::whisper::{Padding, Quantization};
 
 /// Options of engines and decoding.
@@ -13,8 +15,8 @@ pub struct EngineArgs {
     /// Engine to use
     #[arg(long, value_enum, default_value_t = EngineName::Auto)]
     engine: EngineName,
-    /// Model of the store to use; for speech-llm, the folder of a trained model (a run), or the
-    /// GGUF file of an exported one (its mmproj is found beside it)
+    /// Model of the store to use; for speech-llm, the folder of a trained model (a run) or of an
+    /// exported one, or its GGUF file (the mmproj is found beside it) or ONNX decoder
     #[arg(long)]
     model: Option<String>,
     /// Language spoken (`de`, `en`, …), several to choose among (`de,en`), or `auto`
@@ -23,9 +25,16 @@ pub struct EngineArgs {
     /// Language to translate into, beside the transcript
     #[arg(long, value_name = "LANG")]
     translate: Option<String>,
-    /// `cpu`, `cuda:N` or `metal`
+    /// Runtime of a speech-llm: candle (weights, GGUF pairs), onnx (ONNX graphs), or auto: the faster
+    /// one here of those that it has a form for, measured the first time
+    #[arg(long, default_value_t, value_parser = backend)]
+    backend: Backend,
+    /// Where candle computes: `cpu`, `cuda:N` or `metal`
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Where ONNX Runtime computes, as far as its library can: cpu, cuda, coreml, directml
+    #[arg(long, default_value_t, value_parser = provider)]
+    provider: Provider,
     /// Threads; all cores when not given
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -60,6 +69,16 @@ enum EngineName {
     Whisper,
 }
 
+fn backend(name: &str) -> Result<Backend, String> {
+    let known = || Backend::all().map(|(_, name, _)| name).collect::<Vec<_>>().join(", ");
+    Backend::from_name(name).ok_or_else(|| format!("known are {}", known()))
+}
+
+fn provider(name: &str) -> Result<Provider, String> {
+    let known = || Provider::ALL.map(Provider::name).join(", ");
+    Provider::from_name(name).ok_or_else(|| format!("known are {}", known()))
+}
+
 /// Reads the name of a type of weights.
 pub(super) fn quantization(name: &str) -> Result<Quantization, String> {
     let names = Quantization::ALL.map(|kind| kind.name().to_lowercase()).join(", ");
@@ -78,20 +97,20 @@ impl EngineArgs {
     /// When the device is not known or not there.
     pub fn options(&self) -> anyhow::Result<Options> {
         let (engine, model) = match (self.engine, &self.model) {
-            (EngineName::SpeechLlm, Some(folder)) => (EngineChoice::SpeechLlm, folder.as_str()),
-            (EngineName::SpeechLlm, None) => {
-                bail!(
-                    "engine speech-llm: there is no trained model here; name the folder of one with --model"
-                )
+            (EngineName::SpeechLlm, Some(model)) => (EngineChoice::SpeechLlm, model.clone()),
+            (EngineName::SpeechLlm, None) => (EngineChoice::SpeechLlm, bundled::speech_model()?),
+            (_, model) => {
+                (EngineChoice::Whisper, model.as_deref().unwrap_or("whisper-base").to_owned())
             }
-            (_, model) => (EngineChoice::Whisper, model.as_deref().unwrap_or("whisper-base")),
         };
         Ok(Options {
             engine,
-            model: model.to_owned(),
+            model,
             quantization: self.quant.unwrap_or_else(Quantization::for_this_machine),
             padding: if self.padded { Padding::Full } else { Padding::Natural },
             device: partita_model::device::named(&self.device)?,
+            backend: self.backend,
+            provider: self.provider,
         })
     }
 

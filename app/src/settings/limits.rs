@@ -2,6 +2,8 @@
 
 use super::Settings;
 use crate::capture::Source;
+use crate::runtimes::Backend;
+use partita_model::onnx::Provider;
 use std::ops::RangeInclusive;
 
 /// Sizes of text, in points.
@@ -40,6 +42,16 @@ impl Settings {
             self.engine.name = standard.engine.name;
         }
         tell("engine.name", unknown);
+        let unknown = Backend::from_name(&self.engine.backend).is_none();
+        if unknown {
+            self.engine.backend = standard.engine.backend;
+        }
+        tell("engine.backend", unknown);
+        let unknown = Provider::from_name(&self.engine.provider).is_none();
+        if unknown {
+            self.engine.provider = standard.engine.provider;
+        }
+        tell("engine.provider", unknown);
         let empty = self.engine.device.trim().is_empty();
         if empty {
             self.engine.device = standard.engine.device;
@@ -128,6 +140,8 @@ mod tests {
         wrong.voice.pause_ms = 1;
         wrong.look.font_size = f32::INFINITY;
         wrong.engine.name = "sphinx".to_owned();
+        wrong.engine.backend = "sphinx".to_owned();
+        wrong.engine.provider.clear();
         wrong.audio.sources.clear();
         let (settings, moved) = wrong.into_range();
         assert_eq!(settings.overlay.lines, 4);
@@ -137,8 +151,10 @@ mod tests {
         assert_eq!(settings.voice.pause_ms, 100);
         assert_eq!(settings.look.font_size, 96.0);
         assert_eq!(settings.engine.name, "auto");
+        assert_eq!(settings.engine.backend, "auto");
+        assert_eq!(settings.engine.provider, "cpu");
         assert_eq!(settings.audio.sources, [Source::Default]);
-        assert_eq!(moved.len(), 8, "{moved:?}");
+        assert_eq!(moved.len(), 10, "{moved:?}");
         assert!(settings.into_range().1.is_empty());
     }
 }

@@ -13,6 +13,8 @@ pub use shared::SharedSettings;
 
 use crate::capture::Source;
 use crate::live::LiveOptions;
+use crate::runtimes::Backend;
+use partita_model::onnx::Provider;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -70,8 +72,12 @@ pub struct Engine {
     pub model: String,
     /// Type that weights are stored in; empty for what suits the machine.
     pub quantization: String,
-    /// `cpu`, `cuda:N` or `metal`.
+    /// Which runtime runs a trained model: `auto`, `candle` or `onnx`.
+    pub backend: String,
+    /// Where candle computes: `cpu`, `cuda:N` or `metal`.
     pub device: String,
+    /// Where ONNX Runtime computes: `cpu`, `cuda`, `coreml` or `directml`.
+    pub provider: String,
     /// Threads; 0 for all cores.
     pub threads: u16,
 }
@@ -285,7 +291,10 @@ impl Default for Audio {
 impl Default for Engine {
     fn default() -> Self {
         let (name, device) = ("auto".to_owned(), "cpu".to_owned());
-        Self { name, model: String::new(), quantization: String::new(), device, threads: 0 }
+        let (model, quantization) = (String::new(), String::new());
+        let backend = Backend::default().name().to_owned();
+        let provider = Provider::default().name().to_owned();
+        Self { name, model, quantization, backend, device, provider, threads: 0 }
     }
 }
 

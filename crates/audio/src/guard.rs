@@ -12,7 +12,7 @@ thread_local! {
 ///
 /// The first call wraps the process's panic hook, so that a panic caught here prints nothing; all
 /// others are reported as before.
-pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let report = take_hook();

@@ -17,6 +17,14 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
+    /// An ONNX graph that cannot be used: the file, and the input or output at fault.
+    #[error("{}: {reason}", path.display())]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, or what ONNX Runtime answered.
+        reason: String,
+    },
     /// A parameter that is missing, has another shape, or cannot be trained.
     #[error("parameter `{name}`: {reason}")]
     Parameter {

@@ -2,6 +2,7 @@
 //!
 //! - [`files`]: weight files, read with suspicion and written whole;
 //! - [`nn`]: the layers, one definition for training and inference;
+//! - [`onnx`]: networks as graphs, run by ONNX Runtime;
 //! - [`speech`]: a language model that hears;
 //! - [`llm`]: decoder-only language models;
 //! - [`tokens`]: text to token ids and back, marks of tasks and languages, shortlists;
@@ -18,6 +19,7 @@ pub mod llm;
 pub mod longform;
 pub mod machine;
 pub mod nn;
+pub mod onnx;
 pub mod search;
 pub mod speech;
 pub mod tokens;

@@ -19,7 +19,7 @@ use partita_model::nn::{
 use partita_model::search::Constraint;
 use partita_model::speech::{
     AdapterConfig, AdapterShape, Answer, Bases, CTC_STEP, CtcHead, Grammar, Sequence, SpeechConfig,
-    SpeechLlm, Task, Wish, answer,
+    SpeechLlm, SpeechNetwork, Task, Wish, answer,
 };
 use partita_model::tokens::{Lang, Mark, Marks, ShortlistBuilder, TextTokenizer};
 use partita_model::whisper::Quantization;
@@ -385,9 +385,10 @@ fn sentences_get_the_times_when_they_were_said() {
         places.push(vocabulary.place(token).unwrap());
     }
     let audio = said(&rows, blank.as_tensor(), &frames);
-    assert_eq!(model.glimpse(&head, &audio).unwrap(), text);
+    assert_eq!(head.glimpse(model.vocabulary(), &audio).unwrap(), text);
     let answer = Answer { places: places.clone(), ..Answer::default() };
-    let segments = model.segments(&head, &audio, Task::Transcribe, &answer).unwrap().unwrap();
+    let segments =
+        head.segments(model.vocabulary(), &audio, Task::Transcribe, &answer).unwrap().unwrap();
     let texts: Vec<&str> = segments.iter().map(|segment| segment.text.as_str()).collect();
     assert_eq!(texts, ["the train.", "was", "late"], "a full stop, and a pause");
     let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
@@ -401,11 +402,12 @@ fn sentences_get_the_times_when_they_were_said() {
     places.push(vocabulary.place_of(Mark::To(to)));
     places.extend(tokens.iter().map(|&token| vocabulary.place(token).unwrap()));
     let both = Answer { places, ..Answer::default() };
-    let found = model.segments(&head, &audio, Task::Translate(to), &both).unwrap();
+    let found = head.segments(model.vocabulary(), &audio, Task::Translate(to), &both).unwrap();
     assert_eq!(found, Some(segments));
-    let direct = model.segments(&head, &audio, Task::DirectTranslation(to), &answer).unwrap();
+    let direct =
+        head.segments(model.vocabulary(), &audio, Task::DirectTranslation(to), &answer).unwrap();
     assert_eq!(direct, None);
     // Too little audio for so many tokens.
     let short = audio.narrow(1, 0, 2).unwrap();
-    assert_eq!(model.segments(&head, &short, Task::Transcribe, &answer).unwrap(), None);
+    assert_eq!(head.segments(model.vocabulary(), &short, Task::Transcribe, &answer).unwrap(), None);
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
-use partita_model::speech::{SpeechEngine, Task, answer};
+use partita_model::speech::{SpeechEngine, SpeechNetwork, Task, answer};
 use partita_model::tokens::Lang;
 use serde::{Deserialize, Serialize};
 

@@ -5,6 +5,7 @@
 //! ├── config.json, generation_config.json
 //! ├── preprocessor_config.json, processor_config.json
 //! ├── tokenizer.json, tokenizer_config.json
+//! ├── ctc_head.safetensors              where the model has one: times of sentences
 //! └── onnx/
 //!     ├── audio_encoder.onnx            log-mel to what the language model takes for tokens
 //!     ├── embed_tokens.onnx             tokens to vectors
@@ -19,6 +20,7 @@
 //! of it words of languages that the model does not know.
 
 mod config;
+mod ctc;
 mod decoder;
 mod encoder;
 mod file;
@@ -111,7 +113,15 @@ pub fn export(
     if let Some(tokenizer) = tokenizer {
         staged.add(&folder.join("tokenizer.json"), &serde_json::to_vec(&tokenizer)?)?;
     }
+    let head = ctc::file(model)?;
+    if let Some(head) = &head {
+        staged.add(&folder.join(ctc::FILE), head)?;
+    }
     let placed = staged.place()?;
+    if head.is_none() {
+        // Of an earlier export of another model.
+        let _ = fs::remove_file(folder.join(ctc::FILE));
+    }
     for (name, _) in written.iter().filter(|(_, split)| !split) {
         // Weights of an earlier export, which nothing reads any more.
         let _ = fs::remove_file(inside.join(format!("{name}_data")));

@@ -9,7 +9,7 @@ use partita_audio::SAMPLE_RATE;
 use partita_corpus::manifest::NO_LANGUAGE;
 use partita_model::engine::{Engine, Request, Text};
 use partita_model::nn;
-use partita_model::speech::{self, SpeechEngine, TrainedModel, Wish};
+use partita_model::speech::{self, SpeechEngine, SpeechNetwork, TrainedModel, Wish};
 use partita_model::tokens::Lang;
 use partita_model::whisper::{Padding, Whisper};
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use partita_corpus::bleu::{BleuCounts, tokenizer_for};
 use partita_corpus::chrf::ChrfCounts;
 use partita_corpus::error_rate::{ErrorCounts, Unit};
-use partita_model::speech::{SpeechLlm, Task, Wish};
+use partita_model::speech::{SpeechLlm, SpeechNetwork, Task, Wish};
 use partita_model::tokens::Lang;
 
 use super::batch::{Kind, mel};

@@ -1,14 +1,12 @@
 //! Silero VAD (version 5 and 6 of its network) through ONNX Runtime.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-use ort::environment::Environment;
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
 use super::{FRAME, VoiceActivity};
-use crate::{AudioError, SAMPLE_RATE};
+use crate::{AudioError, SAMPLE_RATE, onnx_runtime};
 
 /// Samples of the frame before that the network wants to see again.
 const CONTEXT: usize = 64;
@@ -37,7 +35,7 @@ impl SileroVad {
     /// [`AudioError::OnnxRuntime`] if the library is missing, no ONNX Runtime, or too old;
     /// [`AudioError::VoiceModel`] if the model is missing, or does not behave like this network.
     pub fn load(model: &Path, onnxruntime: &Path) -> Result<Self, AudioError> {
-        let environment = environment(onnxruntime)?;
+        let environment = onnx_runtime(onnxruntime)?;
         let failure = |reason: String| failure(model, reason);
         if !model.is_file() {
             return Err(failure("no such file".to_owned()));
@@ -103,24 +101,6 @@ impl VoiceActivity for SileroVad {
         self.input.fill(0.0);
         self.state.fill(0.0);
     }
-}
-
-/// The process's one environment; it must outlive every session, so it is never dropped.
-fn environment(library: &Path) -> Result<Environment, AudioError> {
-    static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
-    let failure = |reason: String| AudioError::OnnxRuntime { path: library.to_owned(), reason };
-    let mut slot = ENVIRONMENT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some(environment) = slot.as_ref() {
-        return Ok(environment.clone());
-    }
-    // Left to itself, the loader would look for a relative path beside the program.
-    let path = std::path::absolute(library).map_err(|e| failure(e.to_string()))?;
-    if !path.is_file() {
-        return Err(failure("no such file".to_owned()));
-    }
-    let builder = ort::init_from(&path).map_err(|e| failure(e.to_string()))?;
-    let environment = builder.with_telemetry(false).build().map_err(|e| failure(e.to_string()))?;
-    Ok(slot.insert(environment).clone())
 }
 
 fn failure(model: &Path, reason: String) -> AudioError {

@@ -1,34 +1,34 @@
 //! The speech model as an [`Engine`].
 
 use super::follow::Heard;
-use super::{Answer, CtcHead, SpeechLlm, Task, Wish};
+use super::{Answer, CtcHead, SpeechLlm, SpeechNetwork, Task, Wish};
 use crate::engine::{Capabilities, Engine, Request, Segment, Text, Transcript};
 use crate::error::ModelError;
 use crate::tokens::Lang;
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use partita_audio::SAMPLE_RATE;
 use partita_audio::mel::{Frames, HOP, LogMel};
 
-/// A speech model with what it was trained for.
-pub struct SpeechEngine {
-    model: SpeechLlm,
+/// A speech model with what it was trained for, run by candle unless it says otherwise.
+pub struct SpeechEngine<N: SpeechNetwork = SpeechLlm> {
+    model: N,
     mel: LogMel,
     capabilities: Capabilities,
     ctc: Option<CtcHead>,
     /// What [`crate::engine::LiveEngine::hear`] heard last.
-    pub(super) heard: Option<Heard>,
+    pub(super) heard: Option<Heard<N::State>>,
 }
 
 /// Longest audio that the encoder takes, in seconds.
 const LONGEST: f64 = 30.0;
 
-impl SpeechEngine {
+impl<N: SpeechNetwork> SpeechEngine<N> {
     /// `languages` are those that it was trained to understand, `targets` those to translate into.
     ///
     /// # Errors
     /// When the encoder has other mel bands than can be computed.
     pub fn new(
-        model: SpeechLlm,
+        model: N,
         mel_bins: usize,
         languages: &[Lang],
         targets: &[Lang],
@@ -57,7 +57,7 @@ impl SpeechEngine {
     }
 
     /// The model.
-    pub fn model(&self) -> &SpeechLlm {
+    pub fn model(&self) -> &N {
         &self.model
     }
 
@@ -74,12 +74,12 @@ impl SpeechEngine {
             return Err(ModelError::Unsupported(reason));
         }
         let mel = self.mel.compute(samples, Frames::Padded(frames));
-        let mel = Tensor::from_vec(mel.data, (1, mel.bins, mel.frames), self.model.device())?;
-        Ok(self.model.listen(&mel, &[frames])?.0)
+        let shape = (1, mel.bins, mel.frames);
+        self.model.hear(&Tensor::from_vec(mel.data, shape, &Device::Cpu)?)
     }
 }
 
-impl Engine for SpeechEngine {
+impl<N: SpeechNetwork> Engine for SpeechEngine<N> {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
@@ -108,7 +108,9 @@ impl Engine for SpeechEngine {
         let wish = Wish { languages, silence, beam, ..Wish::new(task, seconds) };
         let answer = self.model.write(&begun, &wish)?;
         let timed = match &self.ctc {
-            Some(head) if request.timestamps => self.model.segments(head, &audio, task, &answer)?,
+            Some(head) if request.timestamps => {
+                head.segments(self.model.vocabulary(), &audio, task, &answer)?
+            }
             _ => None,
         };
         let mut text = whole(&answer, &answer.text, seconds, answer.hypothesis.tokens.len());

@@ -1,24 +1,23 @@
 //! The speech model while somebody speaks.
 
 use super::engine::SpeechEngine;
-use super::{Answer, Task, Wish};
+use super::{Answer, SpeechNetwork, Task, Wish};
 use crate::engine::{Draft, Engine, LiveEngine, Request, Written};
 use crate::error::ModelError;
-use crate::llm::LlmState;
 use crate::tokens::{Lang, Mark};
 use partita_audio::SAMPLE_RATE;
 
 /// One stretch of audio as the language model has read it.
-pub(super) struct Heard {
-    begun: LlmState,
+pub(super) struct Heard<S> {
+    begun: S,
     seconds: f64,
 }
 
 /// An average log-probability a token below which a text is doubted (Whisper's own threshold).
 const LEAST_AVERAGE: f32 = -1.0;
 
-impl SpeechEngine {
-    fn heard(&self) -> Result<&Heard, ModelError> {
+impl<N: SpeechNetwork> SpeechEngine<N> {
+    fn heard(&self) -> Result<&Heard<N::State>, ModelError> {
         let nothing = || ModelError::Unsupported("nothing was heard yet".to_owned());
         self.heard.as_ref().ok_or_else(nothing)
     }
@@ -56,7 +55,7 @@ impl SpeechEngine {
     }
 }
 
-impl LiveEngine for SpeechEngine {
+impl<N: SpeechNetwork> LiveEngine for SpeechEngine<N> {
     fn hear(&mut self, samples: &[f32]) -> Result<(), ModelError> {
         let audio = self.listen(samples)?;
         let begun = self.model().begin(&audio)?;

@@ -3,7 +3,7 @@
 use super::{Adapter, AdapterConfig, Vocabulary};
 use crate::error::ModelError;
 use crate::files::WeightFile;
-use crate::llm::{Llm, LlmConfig, LlmState, TrainedRows};
+use crate::llm::{Llm, LlmConfig, TrainedRows};
 use crate::nn::{Init, WeightSource};
 use crate::tokens::{Marks, Shortlist, TextTokenizer};
 use crate::whisper::{Encoder, WhisperConfig};
@@ -127,16 +127,5 @@ impl SpeechLlm {
         let heard = self.encoder.forward_batch(mel, frames)?;
         let lengths: Vec<usize> = frames.iter().map(|&frames| Encoder::frames(frames)).collect();
         self.adapter.forward(&heard, &lengths)
-    }
-
-    /// Reads the start and one clip's vectors `[1, time, width]`: what every task goes on from.
-    ///
-    /// # Errors
-    /// When the width differs, or the device has no room.
-    pub fn begin(&self, audio: &Tensor) -> Result<LlmState, ModelError> {
-        let start = self.llm.embed(&[self.vocabulary.start()])?;
-        let mut state = self.llm.start();
-        self.llm.forward(&Tensor::cat(&[&start, audio], 1)?, Some(&mut state))?;
-        Ok(state)
     }
 }

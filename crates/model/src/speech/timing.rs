@@ -1,6 +1,6 @@
 //! When the words of an answer were said.
 
-use super::{Answer, CTC_STEP, CtcHead, SpeechLlm, Task, align};
+use super::{Answer, CTC_STEP, CtcHead, Task, Vocabulary, align};
 use crate::engine::Segment;
 use crate::error::ModelError;
 use crate::tokens::Mark;
@@ -12,19 +12,20 @@ const PAUSE: f64 = 0.8;
 /// Marks behind which a sentence ends.
 const STOPS: [char; 8] = ['.', '?', '!', '…', '。', '？', '！', '।'];
 
-impl SpeechLlm {
-    /// What CTC alone reads in one clip's vectors `[1, time, width]` ([`SpeechLlm::listen`]): rougher
-    /// than an answer and far cheaper.
+impl CtcHead {
+    /// What CTC alone reads in one clip's vectors `[1, time, width]`
+    /// ([`super::SpeechEngine::listen`]): rougher than an answer and far cheaper. The vocabulary is
+    /// that of the head's model.
     ///
     /// # Errors
-    /// When the head is of another model.
-    pub fn glimpse(&self, head: &CtcHead, audio: &Tensor) -> Result<String, ModelError> {
-        let scores = head.forward(&audio.to_dtype(DType::F32)?)?;
-        let read = super::greedy(&scores, &[scores.dim(1)?], head.blank())?;
-        let shortlist = self.vocabulary().shortlist();
+    /// When the vectors are of another model.
+    pub fn glimpse(&self, vocabulary: &Vocabulary, audio: &Tensor) -> Result<String, ModelError> {
+        let scores = self.forward(&audio.to_dtype(DType::F32)?)?;
+        let read = super::greedy(&scores, &[scores.dim(1)?], self.blank())?;
+        let shortlist = vocabulary.shortlist();
         let labels = read.into_iter().flatten();
         let tokens: Vec<u32> = labels.filter_map(|label| shortlist.full(label)).collect();
-        Ok(self.vocabulary().tokenizer().decode(&tokens).trim().to_owned())
+        Ok(vocabulary.tokenizer().decode(&tokens).trim().to_owned())
     }
 
     /// The transcript of an answer as sentences with their times, by forced alignment of its tokens
@@ -32,15 +33,14 @@ impl SpeechLlm {
     /// too. `None` when the clip is too short for so many tokens, or the answer holds no transcript.
     ///
     /// # Errors
-    /// When the head is of another model.
+    /// When the vectors are of another model.
     pub fn segments(
         &self,
-        head: &CtcHead,
+        vocabulary: &Vocabulary,
         audio: &Tensor,
         task: Task,
         answer: &Answer,
     ) -> Result<Option<Vec<Segment>>, ModelError> {
-        let vocabulary = self.vocabulary();
         if matches!(task, Task::DirectTranslation(_) | Task::TextTranslation(_)) {
             return Ok(None);
         }
@@ -52,8 +52,8 @@ impl SpeechLlm {
             is_word.then(|| vocabulary.shortlist().short(id)).flatten().map(|label| (id, label))
         };
         let (tokens, labels): (Vec<u32>, Vec<u32>) = said.iter().filter_map(label).unzip();
-        let scores = head.forward(&audio.to_dtype(DType::F32)?)?.squeeze(0)?;
-        let Some(alignment) = align(&scores, &labels, head.blank())? else { return Ok(None) };
+        let scores = self.forward(&audio.to_dtype(DType::F32)?)?.squeeze(0)?;
+        let Some(alignment) = align(&scores, &labels, self.blank())? else { return Ok(None) };
         let time = |frame: usize| frame as f64 * CTC_STEP;
         let mut segments: Vec<Segment> = Vec::new();
         let mut open: Vec<u32> = Vec::new();

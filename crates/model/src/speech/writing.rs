@@ -1,12 +1,10 @@
 //! Writing answers: greedily, by beam or draws, or going on from a text written for nearly the same
 //! audio.
 
-use super::{Grammar, SpeechLlm, Task};
+use super::{Grammar, SpeechNetwork, Task, Vocabulary};
 use crate::error::ModelError;
-use crate::llm::LlmState;
 use crate::search::{Hypothesis, Search, Started, TextModel, most_tokens};
 use crate::tokens::{Lang, Mark};
-use candle_core::IndexOp;
 
 /// How an answer is to be written.
 #[derive(Debug, Clone)]
@@ -56,25 +54,23 @@ pub struct Answer {
     pub hypothesis: Hypothesis,
 }
 
-/// A language model that writes behind what it has read.
-struct Writing<'a> {
-    model: &'a SpeechLlm,
-    state: LlmState,
+/// A network that writes behind what it has read.
+struct Writing<'a, N: SpeechNetwork> {
+    network: &'a N,
+    state: N::State,
 }
 
-impl Writing<'_> {
+impl<N: SpeechNetwork> Writing<'_, N> {
     /// Reads outputs `[rows][time]` given row by row; logits after each.
     fn forward(&mut self, places: &[u32], rows: usize) -> Result<Vec<Vec<f32>>, ModelError> {
-        let (llm, vocabulary) = (self.model.llm(), self.model.vocabulary());
-        let x = llm.table().embed(&vocabulary.tokens(places))?;
-        let (count, width) = x.dims2()?;
-        let x = x.reshape((rows, count / rows.max(1), width))?;
-        let hidden = llm.forward(&x, Some(&mut self.state))?;
-        Ok(llm.logits(&hidden.flatten(0, 1)?)?.to_vec2()?)
+        let x = self.network.embed(&self.network.vocabulary().tokens(places))?;
+        let (_, count, width) = x.dims3()?;
+        let time = count / rows.max(1);
+        self.network.read(&x.reshape((rows, time, width))?, &mut self.state, time)
     }
 }
 
-impl TextModel for Writing<'_> {
+impl<N: SpeechNetwork> TextModel for Writing<'_, N> {
     fn step(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError> {
         self.forward(tokens, tokens.len())
     }
@@ -84,73 +80,63 @@ impl TextModel for Writing<'_> {
     }
 
     fn forget(&mut self, tokens: usize) {
-        self.state.truncate(self.state.len().saturating_sub(tokens));
+        self.network.forget(&mut self.state, tokens);
     }
 
     fn select(&mut self, rows: &[u32]) -> Result<(), ModelError> {
-        Ok(self.state.select(rows, self.model.device())?)
+        self.network.select(&mut self.state, rows)
     }
 }
 
-impl SpeechLlm {
-    /// Writes an answer behind what `begun` has read ([`SpeechLlm::begin`], or the start and a text),
-    /// which is left as it is.
-    ///
-    /// # Errors
-    /// When the network fails.
-    pub fn write(&self, begun: &LlmState, wish: &Wish) -> Result<Answer, ModelError> {
-        let vocabulary = self.vocabulary();
-        let mut state = begun.fork()?;
-        let prompt = self.llm().embed(&wish.task.prompt(vocabulary.marks()))?;
-        let hidden = self.llm().forward(&prompt, Some(&mut state))?;
-        let last = self.llm().logits(&hidden.i((.., hidden.dim(1)? - 1))?)?;
-        let logits = last.flatten_all()?.to_vec1()?;
-        let rules = Grammar::new(vocabulary, wish.task, wish.languages, wish.silence);
-        let texts = if wish.task.joint().is_some() { 2.0 } else { 1.0 };
-        let limit = most_tokens(texts * wish.seconds).max(wish.forced);
-        let search = Search {
-            beam: wish.beam.max(1),
-            temperature: wish.temperature,
-            draws: 1,
-            limit,
-            seed: 17,
-        };
-        let end = vocabulary.place(vocabulary.end()).unwrap_or_default();
-        let first = logits.clone();
-        let start = Started { model: Writing { model: self, state }, logits, rules: &rules, end };
-        let hypothesis = search.verify(start, wish.draft, wish.forced)?;
-        Ok(self.answer(hypothesis, wish.task, &first))
-    }
+/// Writes an answer behind what `begun` has read.
+pub(super) fn write<N: SpeechNetwork>(
+    network: &N,
+    begun: &N::State,
+    wish: &Wish,
+) -> Result<Answer, ModelError> {
+    let vocabulary = network.vocabulary();
+    let mut state = network.fork(begun)?;
+    let prompt = network.embed(&wish.task.prompt(vocabulary.marks()))?;
+    let logits = network.read(&prompt, &mut state, 1)?.pop().unwrap_or_default();
+    let rules = Grammar::new(vocabulary, wish.task, wish.languages, wish.silence);
+    let texts = if wish.task.joint().is_some() { 2.0 } else { 1.0 };
+    let limit = most_tokens(texts * wish.seconds).max(wish.forced);
+    let search =
+        Search { beam: wish.beam.max(1), temperature: wish.temperature, draws: 1, limit, seed: 17 };
+    let end = vocabulary.place(vocabulary.end()).unwrap_or_default();
+    let first = logits.clone();
+    let start = Started { model: Writing { network, state }, logits, rules: &rules, end };
+    let hypothesis = search.verify(start, wish.draft, wish.forced)?;
+    Ok(answer(vocabulary, hypothesis, wish.task, &first))
+}
 
-    fn answer(&self, hypothesis: Hypothesis, task: Task, first: &[f32]) -> Answer {
-        let vocabulary = self.vocabulary();
-        let places = hypothesis.tokens.clone();
-        let language = places.first().and_then(|&place| {
-            Lang::all().find(|&lang| vocabulary.place_of(Mark::Spoken(lang)) == place)
-        });
-        // Among the marks that may come first, whatever was asked for.
-        let marks = Lang::all().map(Mark::Spoken).chain([Mark::NoSpeech]);
-        let scores: Vec<f32> = marks
-            .filter_map(|mark| first.get(vocabulary.place_of(mark) as usize).copied())
-            .collect();
-        let probability = places
-            .first()
-            .and_then(|&place| first.get(place as usize))
-            .map(|logit| (logit - crate::nn::log_sum_exp(&scores)).exp());
-        let joint = task.joint().map(|to| vocabulary.place_of(Mark::To(to)));
-        let cut = joint.and_then(|joint| places.iter().position(|&place| place == joint));
-        let (said, translated) = match cut {
-            Some(cut) => (places.get(..cut), places.get(cut..)),
-            None => (Some(&places[..]), None),
-        };
-        let text = |places: &[u32]| vocabulary.text(places).trim().to_owned();
-        Answer {
-            language,
-            language_probability: probability.unwrap_or(0.0).min(1.0),
-            text: said.map(text).unwrap_or_default(),
-            translation: joint.map(|_| translated.map(text).unwrap_or_default()),
-            places,
-            hypothesis,
-        }
+/// What a hypothesis says; `first` are the logits behind the prompt.
+fn answer(vocabulary: &Vocabulary, hypothesis: Hypothesis, task: Task, first: &[f32]) -> Answer {
+    let places = hypothesis.tokens.clone();
+    let language = places.first().and_then(|&place| {
+        Lang::all().find(|&lang| vocabulary.place_of(Mark::Spoken(lang)) == place)
+    });
+    // Among the marks that may come first, whatever was asked for.
+    let marks = Lang::all().map(Mark::Spoken).chain([Mark::NoSpeech]);
+    let scores: Vec<f32> =
+        marks.filter_map(|mark| first.get(vocabulary.place_of(mark) as usize).copied()).collect();
+    let probability = places
+        .first()
+        .and_then(|&place| first.get(place as usize))
+        .map(|logit| (logit - crate::nn::log_sum_exp(&scores)).exp());
+    let joint = task.joint().map(|to| vocabulary.place_of(Mark::To(to)));
+    let cut = joint.and_then(|joint| places.iter().position(|&place| place == joint));
+    let (said, translated) = match cut {
+        Some(cut) => (places.get(..cut), places.get(cut..)),
+        None => (Some(&places[..]), None),
+    };
+    let text = |places: &[u32]| vocabulary.text(places).trim().to_owned();
+    Answer {
+        language,
+        language_probability: probability.unwrap_or(0.0).min(1.0),
+        text: said.map(text).unwrap_or_default(),
+        translation: joint.map(|_| translated.map(text).unwrap_or_default()),
+        places,
+        hypothesis,
     }
 }

@@ -146,10 +146,15 @@ impl FromStr for Mark {
     }
 }
 
+/// Stands in rows that are kept for tasks to come, where only marks have tokens. No token has this
+/// number: a vocabulary has at most 2^22.
+const NO_TOKEN: u32 = u32::MAX;
+
 /// The tokens of the marks in one tokenizer.
 ///
 /// Where the vocabulary has reserved tokens named `<unused0>`, `<unused1>`, … (Gemma), the mark of
-/// row N is `<unusedN>`. Otherwise (SmolLM2, Qwen) the table is appended: row N has the id
+/// row N is `<unusedN>`; where it has control tokens named as all marks are (models exported to ONNX),
+/// those are the marks. Otherwise (SmolLM2, Qwen) the table is appended: row N has the id
 /// vocabulary + N, and the model's token table needs [`appended`](Self::appended) rows more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marks {
@@ -159,14 +164,21 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Finds the reserved tokens, or appends.
+    /// Finds the marks by their names, or the reserved tokens, or appends.
     pub fn for_tokenizer(tokenizer: &TextTokenizer) -> Self {
-        let reserved = |row: u32| {
-            let id = tokenizer.id(&format!("<unused{row}>"))?;
+        let control = |name: &str| {
+            let id = tokenizer.id(name)?;
             let kind = tokenizer.kind(id)?;
             matches!(kind, TokenKind::Control | TokenKind::Unused).then_some(id)
         };
+        let reserved = |row: u32| control(&format!("<unused{row}>"));
         let rows = Mark::rows();
+        let named = |mark: Mark| Some((mark.row(), control(&mark.to_string())?));
+        if let Some(named) = Mark::all().map(named).collect::<Option<Vec<_>>>() {
+            let of_row = |row| named.iter().find(|(known, _)| *known == row);
+            let ids = (0..rows).map(|row| of_row(row).map_or(NO_TOKEN, |&(_, id)| id));
+            return Self { ids: ids.collect(), appended: 0 };
+        }
         if let Some(ids) = (0..rows).map(reserved).collect() {
             return Self { ids, appended: 0 };
         }
@@ -177,7 +189,7 @@ impl Marks {
 
     /// The token of a mark.
     pub fn mark(&self, mark: Mark) -> u32 {
-        // Both constructors fill every row.
+        // Rows of marks are always filled.
         self.ids.get(mark.row() as usize).copied().unwrap_or_default()
     }
 

@@ -1,6 +1,7 @@
 //! Text to token ids and back, the marks of tasks and languages, and shortlists of tokens.
 //!
-//! - [`TextTokenizer`]: the tokenizer inside a GGUF file, with the ids of llama.cpp;
+//! - [`TextTokenizer`]: the tokenizer inside a GGUF file, with the ids of llama.cpp, or of an exported
+//!   `tokenizer.json`;
 //! - [`Marks`]: which token stands for `<asr>`, `<to:de>`, `<lang:none>` and the others;
 //! - [`Shortlist`]: the tokens that some languages need, closed under the tokenizer's merges.
 //!
@@ -10,6 +11,7 @@
 //! a shortlist has to see the merges that lead to a piece. The tests compare the two.
 
 mod byte_level;
+mod json;
 mod keys;
 mod marks;
 mod merge;

@@ -33,13 +33,17 @@ impl ScoreScheme {
         if let Some(id) = scores.iter().position(|score| !score.is_finite()) {
             return Err(keys.wrong(KEY, format!("token {id} has no finite score")));
         }
+        let prefix = keys.flag("add_space_prefix")?.unwrap_or(true);
+        Self::new(scores, vocabulary, prefix).map_err(|reason| keys.wrong("tokens", reason))
+    }
+
+    /// Of finite scores, one a token; says which token of a byte has another name than such have.
+    pub fn new(scores: &[f32], vocabulary: &Vocabulary, prefix: bool) -> Result<Self, String> {
         let mut bytes = vec![None; 256];
         for (id, piece, _) in vocabulary.iter().filter(|(.., kind)| *kind == TokenKind::Byte) {
             let place = byte(piece).and_then(|byte| bytes.get_mut(usize::from(byte)));
-            let wrong = || keys.wrong("tokens", format!("byte token {id} is not named <0x00>"));
-            *place.ok_or_else(wrong)? = Some(id);
+            *place.ok_or_else(|| format!("byte token {id} is not named <0x00>"))? = Some(id);
         }
-        let prefix = keys.flag("add_space_prefix")?.unwrap_or(true);
         Ok(Self { order: scores.iter().map(|&score| order(score)).collect(), bytes, prefix })
     }
 

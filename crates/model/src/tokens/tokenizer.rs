@@ -57,6 +57,26 @@ enum Scheme {
     Bytes(ByteScheme),
 }
 
+/// Tokens with a use of their own, where there are such tokens.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Special {
+    pub bos: Option<u32>,
+    pub eos: Option<u32>,
+    pub unknown: Option<u32>,
+    pub padding: Option<u32>,
+}
+
+/// User-defined tokens, the longest first.
+fn user_defined(vocabulary: &Vocabulary) -> Vec<u32> {
+    let mut found: Vec<(usize, u32)> = vocabulary
+        .iter()
+        .filter(|(_, piece, kind)| *kind == TokenKind::UserDefined && !piece.is_empty())
+        .map(|(id, piece, _)| (piece.len(), id))
+        .collect();
+    found.sort_by_key(|&(length, id)| (std::cmp::Reverse(length), id));
+    found.into_iter().map(|(_, id)| id).collect()
+}
+
 /// A stretch of a text before merging.
 enum Stretch<'t> {
     Text(&'t str),
@@ -82,13 +102,6 @@ impl TextTokenizer {
                 return Err(keys.wrong("model", format!("is {other:?}; known are llama, gpt2")));
             }
         };
-        let mut user_defined: Vec<(usize, u32)> = vocabulary
-            .iter()
-            .filter(|(_, piece, kind)| *kind == TokenKind::UserDefined && !piece.is_empty())
-            .map(|(id, piece, _)| (piece.len(), id))
-            .collect();
-        user_defined.sort_by_key(|&(length, id)| (std::cmp::Reverse(length), id));
-
         let id = |key| keys.id(key, vocabulary.len());
         let by_name = || {
             let mut named = ENDS_OF_TURN.iter().filter_map(|name| vocabulary.id(name));
@@ -103,7 +116,7 @@ impl TextTokenizer {
             return Err(keys.wrong("unknown_token_id", reason));
         }
         Ok(Self {
-            user_defined: user_defined.into_iter().map(|(_, id)| id).collect(),
+            user_defined: user_defined(&vocabulary),
             bos: id("bos_token_id")?,
             eos: id("eos_token_id")?,
             end_of_turn: id("eot_token_id")?.or_else(by_name),
@@ -113,6 +126,22 @@ impl TextTokenizer {
             vocabulary,
             scheme,
         })
+    }
+
+    /// Of SentencePiece's pieces with scores, and the tokens that have a use of their own.
+    pub(super) fn of_scores(vocabulary: Vocabulary, scheme: ScoreScheme, special: Special) -> Self {
+        let Special { bos, eos, unknown, padding } = special;
+        Self {
+            user_defined: user_defined(&vocabulary),
+            vocabulary,
+            scheme: Scheme::Scores(scheme),
+            bos,
+            eos,
+            end_of_turn: None,
+            unknown,
+            padding,
+            adds_bos: true,
+        }
     }
 
     /// Tokens of a text, without any that begin or end it. Takes time proportional to the text's

@@ -8,7 +8,7 @@ use crate::error::ModelError;
 use crate::files::Array;
 
 /// Sixteen times the largest vocabulary known; bounds what a hostile file can ask for.
-const MOST_TOKENS: usize = 1 << 22;
+pub(super) const MOST_TOKENS: usize = 1 << 22;
 
 /// Names by which llama.cpp knows a token that ends a text, and takes it as a control token
 /// whatever the file says.
@@ -64,7 +64,12 @@ impl Vocabulary {
             let reason = format!("has {} elements, not 1 to {MOST_TOKENS}", tokens.len());
             return Err(keys.wrong("tokens", reason));
         }
-        let mut kinds = kinds(keys, tokens.len())?;
+        let kinds = kinds(keys, tokens.len())?;
+        Self::new(tokens, kinds).map_err(|reason| keys.wrong("tokens", reason))
+    }
+
+    /// Of texts and kinds, one each; says what is wrong with them.
+    pub fn new(tokens: &[String], mut kinds: Vec<TokenKind>) -> Result<Self, String> {
         let mut pieces = Vec::with_capacity(tokens.len());
         let mut ids = HashMap::with_capacity(tokens.len());
         for ((id, token), kind) in (0..).zip(tokens).zip(&mut kinds) {
@@ -73,7 +78,7 @@ impl Vocabulary {
             if !piece.is_empty()
                 && let Some(first) = ids.insert(Arc::clone(&piece), id)
             {
-                return Err(keys.wrong("tokens", format!("tokens {first} and {id} are the same")));
+                return Err(format!("tokens {first} and {id} are the same"));
             }
             if ENDS.contains(&token.as_str()) {
                 *kind = TokenKind::Control;

@@ -1,8 +1,10 @@
 //! What recognises speech.
 
 use crate::gui::widgets::{choice, pick, row, section, slider, weak};
+use crate::runtimes::Backend;
 use crate::settings::{Settings, limits};
 use eframe::egui::{Slider, TextEdit, Ui};
+use partita_model::onnx::Provider;
 use partita_model::whisper::Quantization;
 
 const ENGINES: [(&str, &str); 3] =
@@ -38,6 +40,23 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
                 }
             },
         );
+        row(
+            ui,
+            "Runtime",
+            "Of a trained model. Automatic takes the faster one of those that it is exported for.",
+            |ui| {
+                let table: Vec<_> = Backend::all().map(|(_, name, title)| (name, title)).collect();
+                let own = Backend::from_name(&engine.backend).unwrap_or_default();
+                let mut name = own.name();
+                if choice(ui, &mut name, &table, "Runtime") {
+                    engine.backend = name.to_owned();
+                }
+            },
+        );
+        row(ui, "ONNX Runtime computes on", "As far as its library can.", |ui| {
+            let table = Provider::ALL.map(|own| (own.name().to_owned(), own.title().to_owned()));
+            pick(ui, "ONNX Runtime computes on", &mut engine.provider, &table);
+        });
         row(ui, "Device", "cpu, cuda:0 or metal", |ui| {
             ui.add(TextEdit::singleline(&mut engine.device).hint_text("cpu").desired_width(120.0))
         });
