@@ -177,7 +177,7 @@ mod tests {
             number("num_mel_bins", 80),
             number("projector.stack_factor", 4),
         ];
-        Plan { metadata, items }
+        Plan::new(metadata, items)
     }
 
     fn llm() -> Plan<'static> {
@@ -187,7 +187,7 @@ mod tests {
         metadata.push(("tokenizer.chat_template".to_owned(), "{{ bos_token }}".into()));
         let tokens: Vec<String> = (0..5).map(|id| id.to_string()).collect();
         metadata.push(("tokenizer.ggml.tokens".to_owned(), tokens.into()));
-        Plan { metadata, items: vec![item("token_embd.weight", &[5, 96])] }
+        Plan::new(metadata, vec![item("token_embd.weight", &[5, 96])])
     }
 
     fn set(plan: &mut Plan, key: &str, value: Option<Value>) {
