@@ -24,14 +24,13 @@ pub enum Weights {
 }
 
 impl Found {
-    /// Looks at a file or a folder. Nothing is found where nothing is; forms that `backend` does not
-    /// run are not looked for.
+    /// Looks at a file or a folder. Nothing is found where nothing is; for ONNX Runtime, weights are not
+    /// looked for.
     ///
     /// # Errors
     /// When a folder holds several pairs.
     pub fn at(path: &Path, backend: Backend) -> anyhow::Result<Self> {
-        let graphs =
-            (backend != Backend::Candle && OnnxModel::is_at(path)).then(|| path.to_owned());
+        let graphs = OnnxModel::is_at(path).then(|| path.to_owned());
         let named = path.extension().is_some_and(|extension| extension == "onnx");
         let weights = match backend {
             Backend::Onnx => None,
@@ -101,7 +100,7 @@ mod tests {
         }
         let both = found(Backend::Auto).unwrap();
         assert_eq!(both.weights, Some(Weights::Pair(at("a-Q8_0.gguf"))));
-        assert!(both.graphs.is_some() && found(Backend::Candle).unwrap().graphs.is_none());
+        assert!(both.graphs.is_some() && found(Backend::Candle).unwrap() == both);
         assert!(found(Backend::Onnx).unwrap().weights.is_none());
         std::fs::write(at("b.gguf"), "").unwrap();
         let error = found(Backend::Auto).unwrap_err().to_string();
