@@ -17,7 +17,7 @@ use partita_model::nn::{Linear, LowRankSpec, Mode, NameSet, Parameters, Training
 use partita_model::search::Constraint;
 use partita_model::speech::{
     AdapterConfig, AdapterShape, Answer, Bases, CTC_STEP, CtcHead, Grammar, Sequence, SpeechConfig,
-    SpeechLlm, Task, Wish, answer,
+    SpeechLlm, SpeechNetwork, Task, Wish, answer,
 };
 use partita_model::tokens::{Lang, Mark, Marks, ShortlistBuilder, TextTokenizer};
 use partita_model::whisper::Quantization;
