@@ -179,6 +179,10 @@ fn errors_name_file_line_and_key() {
             ("asr = 1.0", "ctc = 1.0 }\ntrain.marks = { learning_rate = 0.1"),
             "r.toml:7: `stage.one.tasks`: no task of this mix reaches `marks`",
         ),
+        (
+            ("tasks", "likeness = 1.0\ntasks"),
+            "r.toml:7: `stage.one.likeness`: is of the task `ctc`, which this stage lacks",
+        ),
         (("order = [\"one\"]", "order = []"), "r.toml:2: `order`: names no stage"),
         (
             ("order = [\"one\"]", "order = [\"one\", \"one\"]"),

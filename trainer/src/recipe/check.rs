@@ -123,7 +123,6 @@ impl Recipe {
         }
         let share = 0.0..=1.0;
         let numbers = [
-            ("ctc.likeness", self.ctc.likeness, 0.0..=1e6),
             ("data.padded_share", data.padded_share, share.clone()),
             ("data.noise_share", data.noise_share, share.clone()),
             ("data.language_temperature", data.language_temperature, 0.1..=100.0),
@@ -175,6 +174,10 @@ impl Recipe {
             return Err(Problem::new(["share"], "must be more than 0"));
         }
         check_rates(stage)?;
+        within(stage.likeness, 0.0..=1e6).map_err(|problem| problem.within(["likeness"]))?;
+        if stage.likeness > 0.0 && stage.tasks.ctc == 0.0 {
+            return Err(Problem::new(["likeness"], "is of the task `ctc`, which this stage lacks"));
+        }
         check_tasks(stage, &stage.tasks).map_err(|problem| problem.within(["tasks"]))?;
         if stage.late.exists() {
             let Late { from, tasks } = &stage.late;

@@ -39,8 +39,8 @@ use crate::schedule::Schedule;
 pub use check::Problem;
 pub use load::RecipeError;
 pub use settings::{
-    Adapter, Augmentation, Batch, Checkpoints, Ctc, Data, Evaluation, Lora, LoraTarget, Metric,
-    Model, Optimizer, Precision,
+    Adapter, Augmentation, Batch, Checkpoints, Data, Evaluation, Lora, LoraTarget, Metric, Model,
+    Optimizer, Precision,
 };
 pub use stage::{EncoderModule, Late, Module, ModuleName, Plateau, Stage, Tasks, Train};
 
@@ -65,9 +65,6 @@ pub struct Recipe {
     pub model: Model,
     /// The low-rank updates of the LLM, where a stage trains them.
     pub lora: Lora,
-    /// The CTC task, where a stage has it.
-    #[serde(skip_serializing_if = "Ctc::is_plain")]
-    pub ctc: Ctc,
     /// The data.
     pub data: Data,
     /// How clips are changed.

@@ -93,22 +93,6 @@ pub enum LoraTarget {
     Down,
 }
 
-/// The CTC task.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Ctc {
-    /// Weight of the distance between the adapter's vectors and the LLM's vectors of the words that
-    /// they stand for, beside the loss of CTC; 0 leaves them as far from each other as CTC does.
-    pub likeness: f64,
-}
-
-impl Ctc {
-    /// Whether it is CTC and nothing besides.
-    pub fn is_plain(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// What is trained on. Paths are relative to the recipe's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

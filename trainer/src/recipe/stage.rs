@@ -15,6 +15,12 @@ pub struct Stage {
     pub train: Train,
     /// The mix of tasks.
     pub tasks: Tasks,
+    /// Weight of the distance between the adapter's vectors and the LLM's vectors of the words that
+    /// they stand for, beside the loss of the task `ctc`; 0 leaves them as far from each other as
+    /// CTC does. For a stage whose CTC knows words already: to one that knows none, all of them are
+    /// alike.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub likeness: f64,
     /// Another mix for the end of the stage.
     pub late: Late,
     /// When to go on before the budget is used up; without it, never.
@@ -23,10 +29,14 @@ pub struct Stage {
     pub schedule: Option<Schedule>,
 }
 
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
 impl Default for Stage {
     fn default() -> Self {
         let (train, tasks, late) = (Train::default(), Tasks::default(), Late::default());
-        Self { share: 1.0, train, tasks, late, plateau: None, schedule: None }
+        Self { share: 1.0, train, tasks, likeness: 0.0, late, plateau: None, schedule: None }
     }
 }
 

@@ -197,7 +197,6 @@ pub fn expect_comparable(arms: &[(Arm, Recipe)]) -> Result<()> {
             ("budget", recipe.budget == reference.budget),
             ("model", recipe.model == reference.model),
             ("lora", recipe.lora == reference.lora),
-            ("ctc", recipe.ctc == reference.ctc),
             ("data", recipe.data == reference.data),
             ("augmentation", recipe.augmentation == reference.augmentation),
             ("batch", recipe.batch == reference.batch),

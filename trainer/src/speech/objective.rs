@@ -100,7 +100,7 @@ impl SpeechObjective {
             begin_from(Path::new(&recipe.model.start), &mut parameters, &shortlist)?;
         }
         let sizes = (llm_config.embedding_scale, adapter.output_rms);
-        let likeness = Likeness { weight: recipe.ctc.likeness, sizes };
+        let likeness = Likeness { weight: 0.0, sizes };
         let feed = Feed::new(&data, share)?;
         let notes = Notes::new(&data.bad_rows, share);
         let config = SpeechConfig { adapter, shortlist };
@@ -274,6 +274,7 @@ impl Objective for SpeechObjective {
         self.kinds = kinds.filter(|kind| kind.is_speech() && *kind != Kind::Ctc).collect();
         // What CTC has made of the adapter, heard by the language model.
         self.only_ctc = self.kinds.is_empty();
+        self.likeness.weight = stage.likeness;
         if self.only_ctc {
             self.kinds.push(Kind::Asr);
         }
