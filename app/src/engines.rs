@@ -172,12 +172,6 @@ pub(crate) fn whisper_file(
     if Path::new(model).is_file() {
         return Ok(PathBuf::from(model));
     }
-    // One that was brought along is one file, ready to use.
-    let is_gguf = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "gguf");
-    let first = store.catalogue().model(model)?.files.first().map(|file| PathBuf::from(&file.name));
-    if first.is_some_and(|first| is_gguf(&first)) {
-        return store.files(model)?.into_iter().next().with_context(|| format!("{model}: no file"));
-    }
     let files = store.import(model, &WhisperImport { quantization }, &mut Silent)?;
     files.into_iter().next().with_context(|| format!("{model} is no Whisper model"))
 }

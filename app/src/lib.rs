@@ -4,7 +4,7 @@
 //!
 //! - [`gui`]: the windows;
 //! - [`recording`]: one recording from beginning to end;
-//! - [`measure`]: how engines do on this machine, and which is chosen;
+//! - [`measure`]: how engines do on this machine, and which is chosen; [`measurements`]: what is kept;
 //! - [`samples`]: the clips that the program carries;
 //! - [`store`]: the models that are here or can be fetched;
 //! - [`bundled`]: weights that come with the program;
@@ -30,6 +30,7 @@ pub mod history;
 pub mod live;
 pub mod machine;
 pub mod measure;
+pub mod measurements;
 pub mod output;
 pub mod recording;
 pub mod runtimes;

@@ -4,33 +4,23 @@
 //! measured here and not by a table.
 
 use crate::engines::{self, EngineChoice, Options};
+use crate::measurements::{self, Measurements};
 use crate::runtimes::Backend;
-use crate::{bundled, machine, samples};
+use crate::{bundled, samples};
 use partita_model::engine::Request;
-use partita_model::files::whole;
 use partita_model::onnx::Provider;
 use partita_model::whisper::{Padding, Quantization};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Forms that are worth measuring: the larger ones are slower everywhere.
 pub const FORMS: [Quantization; 3] = [Quantization::Q8_0, Quantization::Q6K, Quantization::Q4K];
 /// What may be lost of the best accuracy for the sake of speed.
 const WORTH: f64 = 0.01;
-/// A larger file is not ours.
-const LARGEST: u64 = 1 << 20;
 
-/// What was measured on one machine.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
-    /// The processor it was measured on.
-    pub processor: String,
-    /// A row for each form of each engine.
-    pub rows: Vec<Row>,
-}
+/// What was measured of engines.
+pub type Measured = Measurements<Row>;
 
 /// One engine in one form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,25 +39,11 @@ pub struct Row {
     pub accuracy: f64,
 }
 
+impl measurements::Row for Row {
+    const FILE: &'static str = "measured.json";
+}
+
 impl Measured {
-    /// What was measured before on this machine; nothing if it never was, or on another.
-    pub fn load(root: &Path) -> Self {
-        let here = machine::processor().0;
-        match read_small::<Self>(&file(root)) {
-            Some(measured) if measured.processor == here => measured,
-            _ => Self { processor: here, rows: Vec::new() },
-        }
-    }
-
-    /// Keeps it.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn save(&self, root: &Path) -> std::io::Result<()> {
-        let text = serde_json::to_vec_pretty(self)?;
-        whole::write(&file(root), &text)
-    }
-
     /// Adds a row, or puts it in the place of an older one.
     pub fn add(&mut self, row: Row) {
         let key = |row: &Row| (row.engine.clone(), row.model.clone(), row.quantization.clone());
@@ -83,16 +59,6 @@ impl Measured {
         let good = rows().filter(|row| row.accuracy >= most - WORTH);
         good.min_by(|a, b| a.real_time_factor.total_cmp(&b.real_time_factor))
     }
-}
-
-/// What a file of ours holds; nothing if it is not there, or of others.
-pub(crate) fn read_small<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let known = std::fs::metadata(path).ok().filter(|about| about.len() <= LARGEST);
-    known.and_then(|_| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
-}
-
-fn file(root: &Path) -> PathBuf {
-    root.join("measured.json")
 }
 
 /// Measures an engine in one form: all clips, greedy, one after the other, after one to warm up.

@@ -3,25 +3,19 @@
 
 use super::{Backend, Found};
 use crate::engines::Options;
-use crate::measure::{read_small, request};
+use crate::measure::request;
+use crate::measurements::{self, Measurements};
+use crate::samples;
 use crate::store::Store;
-use crate::{machine, samples};
 use anyhow::Context;
 use partita_audio::SAMPLE_RATE;
 use partita_model::engine::LiveEngine;
-use partita_model::files::whole;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// What was measured on one machine.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Runtimes {
-    /// The processor it was measured on.
-    pub processor: String,
-    /// A row for each model in each setting.
-    pub rows: Vec<Row>,
-}
+/// What was measured of runtimes.
+pub type Runtimes = Measurements<Row>;
 
 /// One model in one setting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,24 +57,11 @@ const TIMES: usize = 2;
 /// Rows that are kept, the newest.
 const MOST: usize = 200;
 
+impl measurements::Row for Row {
+    const FILE: &'static str = "runtimes.json";
+}
+
 impl Runtimes {
-    /// What was measured before on this machine; nothing if it never was, or on another.
-    pub fn load(root: &Path) -> Self {
-        let here = machine::processor().0;
-        match read_small::<Self>(&file(root)) {
-            Some(known) if known.processor == here => known,
-            _ => Self { processor: here, rows: Vec::new() },
-        }
-    }
-
-    /// Keeps it.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn save(&self, root: &Path) -> std::io::Result<()> {
-        whole::write(&file(root), &serde_json::to_vec_pretty(self)?)
-    }
-
     /// What was measured in a setting.
     pub fn of(&self, setting: &Setting) -> Option<&Row> {
         self.rows.iter().find(|row| row.of == *setting)
@@ -94,10 +75,6 @@ impl Runtimes {
         self.rows.drain(..before);
         self.rows.push(row);
     }
-}
-
-fn file(root: &Path) -> PathBuf {
-    root.join("runtimes.json")
 }
 
 /// Opens a model that is there in both forms with the runtime that is faster here. Where one of them

@@ -99,7 +99,7 @@ impl Store {
     }
 
     /// Makes the files that `import` produces for an installed model, unless they are there, and
-    /// records them. Returns where they lie.
+    /// records them. Returns where they lie; of a model that is GGUF already, its own files.
     ///
     /// # Errors
     /// [`StoreError::NotInstalled`], [`StoreError::Import`] when the import fails or leaves out a
@@ -110,6 +110,11 @@ impl Store {
         import: &dyn Import,
         progress: &mut dyn Progress,
     ) -> Result<Vec<PathBuf>, StoreError> {
+        // One file of ours already: nothing is to be made of it.
+        let main = self.catalogue().model(name)?.files_here()?.into_iter().next();
+        if main.is_some_and(|file| file.name.ends_with(".gguf")) {
+            return self.files(name);
+        }
         let produced = import.produces(name);
         let folder = self.folder(name)?;
         if produced.is_empty() {

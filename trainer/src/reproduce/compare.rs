@@ -1,12 +1,12 @@
 //! Arms against each other on the same clips: means over seeds and languages, and differences.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter::Sum;
 
 use partita_corpus::bleu::{BleuCounts, tokenizer_for};
 use partita_corpus::bootstrap::{Bootstrap, Interval};
-use partita_corpus::error_rate::{ErrorCounts, Unit};
+use partita_corpus::error_rate::Unit;
 use partita_corpus::manifest::NO_LANGUAGE;
+use partita_corpus::scored::Scored;
 use serde::{Deserialize, Serialize};
 
 use super::arms::Arm;
@@ -73,23 +73,6 @@ pub fn compare(answers: &[Answers]) -> Vec<ArmScores> {
     arms.iter().copied().map(scores).collect()
 }
 
-/// Counts that add up to a score.
-trait Counts: Copy + Sum + Sync {
-    fn score_of(self) -> f64;
-}
-
-impl Counts for ErrorCounts {
-    fn score_of(self) -> f64 {
-        self.rate().map_or(f64::NAN, |rate| 100.0 * rate)
-    }
-}
-
-impl Counts for BleuCounts {
-    fn score_of(self) -> f64 {
-        self.score()
-    }
-}
-
 /// The counts of all runs for the same sentences in the same order, group after group.
 struct Aligned<T> {
     /// Sentences of each language or direction.
@@ -97,7 +80,7 @@ struct Aligned<T> {
     runs: Vec<(Arm, Vec<T>)>,
 }
 
-impl<T: Counts> Aligned<T> {
+impl<T: Scored> Aligned<T> {
     /// Takes the group and the counts of each row that `count` gives any for.
     fn of(answers: &[Answers], count: impl Fn(&Row) -> Option<(String, T)>) -> Self {
         type Place = (String, String, String);
@@ -132,7 +115,7 @@ impl<T: Counts> Aligned<T> {
             for size in &self.groups {
                 let own = drawn.get(begin..begin + size).unwrap_or_default();
                 let total: T = own.iter().filter_map(|&at| counts.get(at).copied()).sum();
-                (sum, count) = (sum + total.score_of(), count + 1.0);
+                (sum, count) = (sum + total.scored(), count + 1.0);
                 begin += size;
             }
         }
