@@ -146,16 +146,23 @@ pub fn chosen(engine: &crate::settings::Engine, measured: &Measured) -> anyhow::
         name => Quantization::from_name(name)
             .ok_or_else(|| anyhow::anyhow!("quantization {name}: not known"))?,
     };
+    let backend = Backend::from_name(&engine.backend)
+        .ok_or_else(|| anyhow::anyhow!("backend {}: not known", engine.backend))?;
+    let provider = Provider::from_name(&engine.provider)
+        .ok_or_else(|| anyhow::anyhow!("provider {}: not known", engine.provider))?;
+    // Both are of trained models; Whisper goes on as if they were not there.
+    let (backend, provider) = match choice {
+        EngineChoice::Whisper => Default::default(),
+        EngineChoice::SpeechLlm => (backend, provider),
+    };
     Ok(Options {
         engine: choice,
         model,
         quantization,
         padding: Padding::Natural,
         device: partita_model::device::named(&engine.device)?,
-        backend: Backend::from_name(&engine.backend)
-            .ok_or_else(|| anyhow::anyhow!("backend {}: not known", engine.backend))?,
-        provider: Provider::from_name(&engine.provider)
-            .ok_or_else(|| anyhow::anyhow!("provider {}: not known", engine.provider))?,
+        backend,
+        provider,
     })
 }
 
@@ -183,6 +190,8 @@ mod tests {
         assert_eq!(chosen(&engine, &measured).unwrap().quantization, Quantization::Q6K);
         engine.quantization = "q8_0".to_owned();
         assert_eq!(chosen(&engine, &measured).unwrap().quantization, Quantization::Q8_0);
+        engine.backend = "onnx".to_owned();
+        assert_eq!(chosen(&engine, &measured).unwrap().backend, Backend::Auto);
         engine.name = "speech-llm".to_owned();
         engine.model = "runs/mine".to_owned();
         let found = chosen(&engine, &measured).unwrap();
