@@ -8,5 +8,7 @@ pub mod compare;
 pub mod diff;
 pub mod gguf;
 pub mod inspect;
+pub mod interrupt;
 pub mod merged;
 pub mod onnx;
+pub mod pending;

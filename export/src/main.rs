@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use partita_export::diff::Difference;
 use partita_export::merged::Merged;
-use partita_export::{compare, gguf, inspect, onnx};
+use partita_export::{compare, gguf, inspect, interrupt, onnx};
 use partita_model::files::WeightFile;
 
 /// Looks into, quantizes and exports the models of Partita.
@@ -135,6 +135,7 @@ fn export_onnx(
     output: &Path,
     most: u64,
 ) -> anyhow::Result<String> {
+    interrupt::on_ctrl_c();
     let written = onnx::export(&Merged::open(model)?, dtype, output, most)?;
     let line = |(path, bytes): &(PathBuf, u64)| format!("{bytes:>12}  {}\n", path.display());
     Ok(written.iter().map(line).collect())

@@ -9,7 +9,7 @@ use candle_core::Device;
 use partita_model::files::WeightFile;
 use partita_model::llm::LlmConfig;
 use partita_model::nn::{DeltaSource, FileSource, Precision, WeightSource};
-use partita_model::speech::TrainedModel;
+use partita_model::speech::{CtcHead, TrainedModel};
 use partita_model::tokens::{Marks, TextTokenizer};
 use partita_model::whisper::WhisperConfig;
 
@@ -156,9 +156,13 @@ impl Merged {
         self.text.as_ref().context("a model without a language model")
     }
 
-    /// Whether training changed a tensor, or made it.
-    pub fn changes(&self, name: &str) -> bool {
-        self.delta.as_ref().is_some_and(|delta| delta.contains(name))
+    /// Number of words of the CTC head, where there is one.
+    ///
+    /// # Errors
+    /// When a tensor of it is missing or has another shape.
+    pub fn ctc_words(&self) -> Result<Option<usize>> {
+        let words = self.delta.as_ref().map(CtcHead::words).transpose()?;
+        Ok(words.flatten())
     }
 
     /// The values of a weight, row-major.

@@ -86,8 +86,7 @@ fn in_full_precision_the_pair_is_the_model() {
         let (mut one, mut other) =
             (trained(&world), pair.engine_with(FLOAT, &Device::Cpu).unwrap());
         assert_eq!(one.capabilities(), other.capabilities());
-        let timed = other.capabilities().timestamps;
-        assert_eq!(timed, architecture == "gemma3", "the CTC head goes along");
+        assert!(other.capabilities().timestamps, "the CTC head goes along");
         let ((audio, scores), (pair_audio, pair_scores)) = (heard(&one), heard(&other));
         let (far, off) = (difference(&audio, &pair_audio), difference(&scores, &pair_scores));
         println!("{architecture}: audio differs by {far:e}, scores by {off:e}");

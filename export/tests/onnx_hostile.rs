@@ -9,9 +9,8 @@ mod library;
 mod small;
 
 use partita_export::merged::{Merged, Weight};
-use partita_export::onnx::{
-    Dtype, Element, Graph, Length, MOST_INSIDE, Staged, Value, export, write,
-};
+use partita_export::onnx::{Dtype, Element, Graph, Length, MOST_INSIDE, Value, export, write};
+use partita_export::pending::Pending;
 use partita_model::engine::{Engine, Request};
 use partita_model::onnx::{Provider, Runtime};
 use partita_model::speech::OnnxModel;
@@ -50,10 +49,11 @@ fn runtime() -> Option<Runtime> {
 }
 
 fn put(path: &Path, graph: &Graph) {
-    let mut staged = Staged::default();
+    let mut pending = Pending::inside(path.parent().unwrap()).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
     let none = |_: &Weight| -> anyhow::Result<Vec<f32>> { anyhow::bail!("no weights here") };
-    write(&mut staged, path, graph, MOST_INSIDE, &none).unwrap();
-    staged.place().unwrap();
+    write(&mut pending, name, graph, MOST_INSIDE, &none).unwrap();
+    pending.place().unwrap();
 }
 
 const AUDIO: &str = "onnx/audio_encoder.onnx";

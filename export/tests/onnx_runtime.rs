@@ -37,7 +37,7 @@ struct World {
 }
 
 impl World {
-    fn new(architecture: &str, most_inside: u64) -> Option<Self> {
+    fn new(architecture: &'static str, most_inside: u64) -> Option<Self> {
         let environment = environment()?;
         let folder = tempfile::tempdir().unwrap();
         let model = small::write_model(folder.path(), architecture, small::ULTRAVOX);

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use partita_corpus::manifest::Split;
 
 use super::{Options, compare, render};
+use crate::interrupt;
 
 /// Arguments of `partita-export compare`.
 #[derive(Debug, Args)]
@@ -82,8 +83,7 @@ impl CompareArgs {
             program: std::env::current_exe().context("this program's own file")?,
             out: self.out,
         };
-        // Interrupted, it takes away what it has kept. A handler that is there already is as good.
-        let _ = ctrlc::set_handler(super::interrupt);
+        interrupt::on_ctrl_c();
         let comparison = compare(&options, &|line| eprintln!("{line}"))?;
         Ok(match self.json {
             true => format!("{}\n", serde_json::to_string(&comparison)?),

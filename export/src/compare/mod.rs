@@ -17,7 +17,6 @@ pub mod scores;
 pub mod subject;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use partita_corpus::manifest::Split;
@@ -26,6 +25,7 @@ use partita_model::machine::Threads;
 use serde::{Deserialize, Serialize};
 
 use crate::clips::{self, Clip, Wanted};
+use crate::interrupt;
 use logits::Agreement;
 use measure::{Measured, Work};
 use scores::Scores;
@@ -102,14 +102,6 @@ pub struct Row {
     pub scores: Scores,
 }
 
-/// Whether comparing is to end.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// Ends all comparing of this process before the next model; what was kept for it is taken away.
-pub fn interrupt() {
-    INTERRUPTED.store(true, Ordering::Relaxed);
-}
-
 /// Compares models and, if a folder is named, writes `compare.md`, `compare.json` and `compare.png`
 /// (where there is something to draw) into it. Calls `progress` with a line before each step.
 ///
@@ -147,9 +139,7 @@ pub fn compare(options: &Options, progress: &dyn Fn(&str)) -> Result<Comparison>
     let mut rows: Vec<Row> = Vec::new();
     let mut answers = Vec::new();
     for (number, entry) in std::iter::once(&reference).chain(&others).enumerate() {
-        if INTERRUPTED.load(Ordering::Relaxed) {
-            bail!("interrupted; nothing was written");
-        }
+        interrupt::check()?;
         progress(&format!("{}: {} clips", entry.name, clips.len()));
         let work = Work {
             subject: entry.subject.clone(),

@@ -7,6 +7,7 @@ use clap::Args;
 use partita_model::tokens::Lang;
 
 use super::{Options, Quant, calibration, export, render, vocabulary};
+use crate::interrupt;
 
 /// Arguments of `partita-export gguf`.
 #[derive(Debug, Args)]
@@ -86,8 +87,7 @@ impl GgufArgs {
         });
         let clips = self.calibration_clips;
         let calibration = self.calibration.map(|manifest| calibration::Options { manifest, clips });
-        // Interrupted, it takes away what it has begun. A handler that is there already is as good.
-        let _ = ctrlc::set_handler(super::content::interrupt);
+        interrupt::on_ctrl_c();
         let report = export(&Options {
             model: self.model,
             quant: self.quant,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use half::f16;
@@ -14,6 +13,7 @@ use rayon::prelude::*;
 
 use super::encode::{AT_ONCE, Blocks, Loss, joined};
 use super::quant::Choice;
+use crate::interrupt;
 
 /// How much each column matters, by the tensor's name: mean squares of what comes in by it.
 pub type Importance = BTreeMap<String, Vec<f32>>;
@@ -56,14 +56,6 @@ pub enum Content<'a> {
     },
     /// Values that are made when their turn comes.
     Made(Box<dyn Fn() -> Result<Vec<f32>> + Sync + 'a>),
-}
-
-/// Whether writing is to end.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// Ends all writing of this process before the next tensor; what was begun is taken away.
-pub fn interrupt() {
-    INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
 impl<'a> Plan<'a> {
@@ -114,7 +106,7 @@ impl<'a> Plan<'a> {
     ///
     /// # Errors
     /// When the file cannot be written, a source cannot be read, a value is not finite or too large
-    /// for its type, or [`interrupt`] was called; nothing is left at `path` then.
+    /// for its type, or [`interrupt::stop`] was called; nothing is left at `path` then.
     pub fn write(
         &self,
         path: &Path,
@@ -131,9 +123,7 @@ impl<'a> Plan<'a> {
         let mut writer = GgufWriter::create(path, metadata, &specs)?;
         let mut losses = Vec::with_capacity(items.len());
         for item in items {
-            if INTERRUPTED.load(Ordering::Relaxed) {
-                bail!("interrupted; nothing was written");
-            }
+            interrupt::check()?;
             let importance = self.importance.get(&item.name).map(Vec::as_slice);
             let encoded = item.encode(importance);
             let (bytes, loss) = encoded.with_context(|| format!("tensor `{}`", item.name))?;

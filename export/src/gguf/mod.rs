@@ -16,7 +16,6 @@ pub mod content;
 pub mod encode;
 pub mod keys;
 pub mod llm;
-pub mod place;
 pub mod projector;
 pub mod quant;
 pub mod report;
@@ -33,19 +32,20 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use partita_model::files::{TensorInfo, Value, WeightFile};
-use partita_model::speech::{ExportedModel, TrainedModel};
+use partita_model::speech::{CtcHead, ExportedModel, TrainedModel};
 use partita_model::tokens::{Marks, Shortlist, TextTokenizer};
 
 use changed::ChangedBase;
 use content::Plan;
 use encode::Loss;
 use keys::Card;
-use place::Pending;
 pub use quant::Quant;
 pub use report::{Report, Written, render};
 use source::Source;
 use tokenizer::Tokens;
 use vocabulary::{Proof, Text};
+
+use crate::pending::Pending;
 
 /// What to export, and how.
 #[derive(Debug, Clone)]
@@ -152,7 +152,7 @@ fn write(
                 ("split.tensors.count".to_owned(), Value::I32(tensors)),
             ]);
         }
-        let path = pending.path(&name);
+        let path = pending.path(&name)?;
         losses.extend(plan.write(&path, &metadata, items)?);
         bytes += std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
         first.get_or_insert(path);
@@ -241,7 +241,8 @@ fn pair(
         base,
     };
 
-    let rows = model.config.shortlist.ids().iter().enumerate();
+    let words = CtcHead::words(&trained)?.unwrap_or(0);
+    let rows = model.config.shortlist.ids().iter().take(words).enumerate();
     let rows = rows.filter(|(_, id)| tokens.new_id(**id).is_some()).map(|(row, _)| row).collect();
     let projector_quant = options.projector.unwrap_or(options.quant.for_projector());
     let own = vec![(ExportedModel::PAIR.to_owned(), Value::String(pair.clone()))];

@@ -16,7 +16,7 @@ pub const FILE: &str = OnnxModel::CTC;
 /// # Errors
 /// When a tensor has another shape than it should.
 pub fn file(model: &Merged) -> Result<Option<Vec<u8>>> {
-    let Some(text) = model.text.as_ref().filter(|_| model.changes(CtcHead::BLANK)) else {
+    let (Some(text), Some(known)) = (model.text.as_ref(), model.ctc_words()?) else {
         return Ok(None);
     };
     let read = |name: &str, length: usize| model.floats(&Weight::tensor(name, &[length]));
@@ -25,12 +25,12 @@ pub fn file(model: &Merged) -> Result<Option<Vec<u8>>> {
     let mut blank = read(CtcHead::BLANK, text.config.width)?;
     blank.iter_mut().for_each(|value| *value *= factor);
     let scale: Vec<f32> = read("ctc.scale", 1)?.iter().map(|value| value / factor).collect();
-    let all = read("ctc.bias", shortlist.len() + 1)?;
+    let all = read("ctc.bias", known + 1)?;
     let words = text.ids.iter().filter(|&&id| text.marks.of(id).is_none());
     let places = words.map(|&id| shortlist.short(id).map(|place| place as usize));
     let bias: Option<Vec<f32>> =
-        places.chain([Some(shortlist.len())]).map(|place| all.get(place?).copied()).collect();
-    let bias = bias.context("a word that is not in the shortlist")?;
+        places.chain([Some(known)]).map(|place| all.get(place?).copied()).collect();
+    let bias = bias.context("a word that the CTC head does not know")?;
 
     let bytes = |values: &[f32]| -> Vec<u8> {
         values.iter().flat_map(|value| value.to_le_bytes()).collect()

@@ -2,18 +2,17 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use partita_model::files::whole;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
-use tempfile::NamedTempFile;
 
 use super::graph::{Graph, MICROSOFT};
 use super::initializer::Initializer;
 use super::proto;
+use crate::interrupt;
 use crate::merged::Weight;
+use crate::pending::Pending;
 
 /// Operators of ONNX 1.15, which every runtime of the last years knows.
 pub const OPSET: i64 = 20;
@@ -30,65 +29,28 @@ const GRAPH_OF_MODEL: u32 = 7;
 const INITIALIZER_OF_GRAPH: u32 = 5;
 const RAW_DATA_OF_TENSOR: u32 = 9;
 
-/// Files that get their names only when all are written.
-#[derive(Debug, Default)]
-pub struct Staged(Vec<(NamedTempFile, PathBuf)>);
-
-impl Staged {
-    /// Writes a small file.
-    ///
-    /// # Errors
-    /// When the folder cannot be written.
-    pub fn add(&mut self, path: &Path, content: &[u8]) -> Result<()> {
-        let mut file = beside(path)?;
-        file.write_all(content).with_context(|| path.display().to_string())?;
-        self.0.push((file, path.to_owned()));
-        Ok(())
-    }
-
-    /// Gives all files their names, replacing those of the same names; returns paths and sizes.
-    ///
-    /// # Errors
-    /// When one cannot be placed.
-    pub fn place(self) -> Result<Vec<(PathBuf, u64)>> {
-        let mut placed = Vec::with_capacity(self.0.len());
-        for (file, _) in &self.0 {
-            file.as_file().sync_all()?;
-        }
-        for (file, path) in self.0 {
-            let bytes = file.as_file().metadata()?.len();
-            file.persist(&path).with_context(|| path.display().to_string())?;
-            placed.push((path, bytes));
-        }
-        Ok(placed)
-    }
-}
-
-fn beside(path: &Path) -> Result<NamedTempFile> {
-    whole::beside(path, ".part").with_context(|| path.display().to_string())
-}
-
-/// Writes `graph` to `path`; where it is larger than `most`, its weights go to a second file beside
-/// it, `PATH_data`. Returns whether they did.
+/// Writes `graph` as `name`; where it is larger than `most`, its weights go to a second file beside
+/// it, `NAME_data`. Returns whether they did.
 ///
 /// # Errors
 /// When a weight cannot be fetched, or the folder cannot be written.
 pub fn write(
-    staged: &mut Staged,
-    path: &Path,
+    pending: &mut Pending,
+    name: &str,
     graph: &Graph,
     most: u64,
     fetch: &dyn Fn(&Weight) -> Result<Vec<f32>>,
 ) -> Result<bool> {
     let total: u64 = graph.initializers().iter().map(Initializer::bytes).sum();
     let outside = total > most;
-    let data_path = PathBuf::from(format!("{}_data", path.display()));
+    let beside = format!("{name}_data");
     let mut tensors: Vec<proto::Tensor> = graph.initializers().iter().map(header).collect();
     let mut inside: Vec<Option<&Initializer>> = graph.initializers().iter().map(Some).collect();
     if outside {
-        let file = beside(&data_path)?;
-        let mut out = BufWriter::new(file.as_file());
-        let location = data_path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = pending.path(&beside)?;
+        let shown = || beside.clone();
+        let mut out = BufWriter::new(File::create(&path).with_context(shown)?);
+        let location = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut offset = 0;
         for (tensor, place) in tensors.iter_mut().zip(&mut inside) {
             let Some(weight) = place.take_if(|weight| weight.bytes() >= LEAST_OUTSIDE) else {
@@ -105,18 +67,15 @@ pub fn write(
             let entry = |(key, value): (&str, String)| proto::Entry { key: key.to_owned(), value };
             tensor.external_data = entries.map(entry).to_vec();
             tensor.data_location = Some(1);
-            out.write_all(&weight.encode(fetch)?)
-                .with_context(|| data_path.display().to_string())?;
+            interrupt::check()?;
+            out.write_all(&weight.encode(fetch)?).with_context(shown)?;
             offset += weight.bytes();
         }
-        out.flush().with_context(|| data_path.display().to_string())?;
-        drop(out);
-        staged.0.push((file, data_path));
+        out.flush().with_context(shown)?;
     }
-    let file = beside(path)?;
-    stream(file.as_file(), graph, &tensors, &inside, fetch)
-        .with_context(|| path.display().to_string())?;
-    staged.0.push((file, path.to_owned()));
+    let shown = || name.to_owned();
+    let file = File::create(pending.path(name)?).with_context(shown)?;
+    stream(&file, graph, &tensors, &inside, fetch).with_context(shown)?;
     Ok(outside)
 }
 
@@ -173,6 +132,7 @@ fn stream(
     begin(&mut out, GRAPH_OF_MODEL, frame.encoded_len() as u64 + weights)?;
     out.write_all(&frame.encode_to_vec())?;
     for ((tensor, data), length) in tensors.iter().zip(inside).zip(lengths) {
+        interrupt::check()?;
         begin(&mut out, INITIALIZER_OF_GRAPH, length)?;
         out.write_all(&tensor.encode_to_vec())?;
         if let Some(data) = data {

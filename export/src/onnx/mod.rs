@@ -34,16 +34,20 @@ mod tokenizer;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 
 pub use decoder::{decoder_model, embed_tokens};
 pub use encoder::{audio_encoder, encoder_model};
-pub use file::{MOST_INSIDE, OPSET, Staged, write};
+pub use file::{MOST_INSIDE, OPSET, write};
 pub use graph::{Graph, Length, Setting, Value};
 pub use initializer::{Content, Element, Form, Initializer};
 
 use crate::merged::Merged;
+use crate::pending::Pending;
+
+/// The folder of the graphs, inside the model's.
+const INSIDE: &str = "onnx";
 
 /// The type of matrices in a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -97,34 +101,33 @@ pub fn export(
         ],
     };
     let tokenizer = model.text.as_ref().map(tokenizer::json).transpose()?;
-    let inside = folder.join("onnx");
-    fs::create_dir_all(&inside).with_context(|| inside.display().to_string())?;
-    let mut staged = Staged::default();
+    let mut pending = Pending::inside(folder)?;
     let mut written = Vec::new();
     for graph in &graphs {
         let name = format!("{}{}.onnx", graph.name(), dtype.suffix());
         let fetch = |weight: &_| model.floats(weight);
-        let split = file::write(&mut staged, &inside.join(&name), graph, most_inside, &fetch)?;
+        let split =
+            file::write(&mut pending, &format!("{INSIDE}/{name}"), graph, most_inside, &fetch)?;
         written.push((name, split));
     }
     for (name, content) in config::files(model, folder, &written)? {
-        staged.add(&folder.join(name), &serde_json::to_vec_pretty(&content)?)?;
+        pending.add(name, &serde_json::to_vec_pretty(&content)?)?;
     }
     if let Some(tokenizer) = tokenizer {
-        staged.add(&folder.join("tokenizer.json"), &serde_json::to_vec(&tokenizer)?)?;
+        pending.add("tokenizer.json", &serde_json::to_vec(&tokenizer)?)?;
     }
     let head = ctc::file(model)?;
     if let Some(head) = &head {
-        staged.add(&folder.join(ctc::FILE), head)?;
+        pending.add(ctc::FILE, head)?;
     }
-    let placed = staged.place()?;
+    let placed = pending.place()?;
     if head.is_none() {
         // Of an earlier export of another model.
         let _ = fs::remove_file(folder.join(ctc::FILE));
     }
     for (name, _) in written.iter().filter(|(_, split)| !split) {
         // Weights of an earlier export, which nothing reads any more.
-        let _ = fs::remove_file(inside.join(format!("{name}_data")));
+        let _ = fs::remove_file(folder.join(INSIDE).join(format!("{name}_data")));
     }
     Ok(placed)
 }

@@ -7,15 +7,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{Device, Tensor};
-use partita_model::files::gguf::write_gguf;
-use partita_model::files::{Value, WeightFile, write_safetensors};
+use candle_core::Tensor;
+use partita_model::files::{WeightFile, write_safetensors};
 use partita_model::nn::LowRank;
 use partita_model::speech::{AdapterConfig, AdapterShape, SpeechConfig, TrainedModel};
-use partita_model::tokens::{Mark, Marks, ShortlistBuilder, TextTokenizer};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use partita_model::tokens::{Marks, ShortlistBuilder, TextTokenizer};
+use partita_small::{Encoder, Llm, Shapes, Tokenizer, drawn, drawn_weight, layer};
 use tempfile::TempDir;
 
 /// Width of the language model: no multiple of 256, so K-quants fall back.
@@ -26,12 +23,11 @@ pub const ENCODER: usize = 64;
 pub const STACK: usize = 4;
 pub const HIDDEN: usize = 32;
 pub const LAYERS: usize = 8;
+const HEAD: usize = 32;
 
 const WORDS: [&str; 12] = [
     "one", "two", "three", "four", "eins", "zwei", "drei", "vier", "un", "deux", "trois", "quatre",
 ];
-
-type Shapes = Vec<(String, Vec<usize>)>;
 
 /// What differs between small models.
 pub struct Made {
@@ -57,201 +53,15 @@ pub struct World {
     pub model: TrainedModel,
 }
 
-/// Draws of about normal distribution that are the same in every run.
-pub fn drawn(name: &str, deviation: f32, shape: &[usize]) -> Tensor {
-    let seed =
-        name.bytes().fold(7u64, |seed, byte| seed.wrapping_mul(131).wrapping_add(byte.into()));
-    let mut random = StdRng::seed_from_u64(seed);
-    let draw = |_| ((0..12).map(|_| random.random::<f32>()).sum::<f32>() - 6.0) * deviation;
-    let values: Vec<f32> = (0..shape.iter().product()).map(draw).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
-
-fn value(name: &str, shape: &[usize]) -> Tensor {
-    match shape {
-        [_, _] if name.starts_with("token_embd") => drawn(name, 0.3, shape),
-        [_, rest @ ..] if !rest.is_empty() => {
-            drawn(name, 1.0 / (rest.iter().product::<usize>() as f32).sqrt(), shape)
-        }
-        _ if name.ends_with("bias") => drawn(name, 0.1, shape),
-        _ => (drawn(name, 0.1, shape) + 1.0).unwrap(),
-    }
-}
-
-fn write(path: &Path, metadata: &[(String, Value)], shapes: &Shapes) {
-    let make = |(name, shape): &(String, Vec<usize>)| {
-        (name.clone(), QTensor::quantize(&value(name, shape), GgmlDType::F32).unwrap())
-    };
-    let tensors: Vec<_> = shapes.iter().map(make).collect();
-    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
-    write_gguf(path, metadata, &tensors).unwrap();
-}
-
-fn numbers(prefix: &str, values: &[(&str, usize)]) -> Vec<(String, Value)> {
-    values.iter().map(|(key, v)| (format!("{prefix}.{key}"), Value::U32(*v as u32))).collect()
-}
-
-fn layer(prefix: &str, width: usize) -> Shapes {
-    let mut shapes = Vec::new();
-    for (name, outputs, inputs) in [
-        ("ln1", width, None),
-        ("attn_q", width, Some(width)),
-        ("attn_k", width, Some(width)),
-        ("attn_v", width, Some(width)),
-        ("attn_out", width, Some(width)),
-        ("ln2", width, None),
-        ("ffn_up", 4 * width, Some(width)),
-        ("ffn_down", width, Some(4 * width)),
-    ] {
-        if name != "attn_k" {
-            shapes.push((format!("{prefix}.{name}.bias"), vec![outputs]));
-        }
-        let shape = std::iter::once(outputs).chain(inputs).collect();
-        shapes.push((format!("{prefix}.{name}.weight"), shape));
-    }
-    shapes
-}
-
-fn write_encoder(path: &Path, positions: usize) {
-    let width = ENCODER;
-    let mut metadata = vec![("general.architecture".to_owned(), Value::from("whisper"))];
-    metadata.extend(numbers(
-        "whisper",
-        &[
-            ("mel_bins", 80),
-            ("audio_positions", positions),
-            ("text_positions", 8),
-            ("width", width),
-            ("heads", 2),
-            ("encoder_layers", 2),
-            ("decoder_layers", 1),
-            ("vocabulary", 16),
-        ],
-    ));
-    let mut shapes: Shapes = vec![
-        ("a.conv1d.1.weight".to_owned(), vec![width, 80, 3]),
-        ("a.conv1d.1.bias".to_owned(), vec![width]),
-        ("a.conv1d.2.weight".to_owned(), vec![width, width, 3]),
-        ("a.conv1d.2.bias".to_owned(), vec![width]),
-        ("a.position_embd.weight".to_owned(), vec![positions, width]),
-        ("a.post_ln.weight".to_owned(), vec![width]),
-        ("a.post_ln.bias".to_owned(), vec![width]),
-        ("d.output_norm.weight".to_owned(), vec![width]),
-    ];
-    (0..2).for_each(|i| shapes.extend(layer(&format!("a.blk.{i}"), width)));
-    // Others' files may have one; stock tools take none.
-    shapes.push(("a.blk.0.attn_k.bias".to_owned(), vec![width]));
-    write(path, &metadata, &shapes);
-}
-
-fn write_llm(path: &Path, architecture: &str) {
-    let (mut metadata, vocabulary) = match architecture {
-        "gemma3" => pieces(),
-        _ => bytes(),
-    };
-    metadata.push(("general.architecture".to_owned(), architecture.into()));
-    metadata.push(("general.name".to_owned(), "Small".into()));
-    metadata.push(("general.license".to_owned(), "mit".into()));
-    metadata.extend(numbers(
-        architecture,
-        &[
-            ("block_count", LAYERS),
-            ("context_length", 256),
-            ("embedding_length", WIDTH),
-            ("feed_forward_length", INNER),
-            ("attention.head_count", 2),
-            ("attention.head_count_kv", 1),
-            ("attention.key_length", 32),
-            ("attention.value_length", 32),
-            ("vocab_size", vocabulary),
-        ],
-    ));
-    if architecture == "gemma3" {
-        metadata.extend(numbers(
-            architecture,
-            &[("attention.sliding_window", 64), ("attention.sliding_window_pattern", 2)],
-        ));
-    }
-    let epsilon = format!("{architecture}.attention.layer_norm_rms_epsilon");
-    metadata.push((epsilon, Value::F32(1e-6)));
-    let mut shapes: Shapes = vec![
-        ("token_embd.weight".to_owned(), vec![vocabulary, WIDTH]),
-        ("output_norm.weight".to_owned(), vec![WIDTH]),
-    ];
-    for block in 0..LAYERS {
-        for (name, shape) in [
-            ("attn_q", vec![64, WIDTH]),
-            ("attn_k", vec![32, WIDTH]),
-            ("attn_v", vec![32, WIDTH]),
-            ("attn_output", vec![WIDTH, 64]),
-            ("ffn_gate", vec![INNER, WIDTH]),
-            ("ffn_up", vec![INNER, WIDTH]),
-            ("ffn_down", vec![WIDTH, INNER]),
-            ("attn_norm", vec![WIDTH]),
-            ("ffn_norm", vec![WIDTH]),
-        ] {
-            shapes.push((format!("blk.{block}.{name}.weight"), shape));
-        }
-        if architecture == "gemma3" {
-            for (name, width) in [
-                ("post_attention_norm", WIDTH),
-                ("post_ffw_norm", WIDTH),
-                ("attn_q_norm", 32),
-                ("attn_k_norm", 32),
-            ] {
-                shapes.push((format!("blk.{block}.{name}.weight"), vec![width]));
-            }
-        }
-    }
-    write(path, &metadata, &shapes);
-}
-
-fn tokenizer_keys(keys: Vec<(&str, Value)>) -> Vec<(String, Value)> {
-    keys.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect()
-}
-
-/// SentencePiece with scores: reserved tokens, bytes, and each word with all its beginnings.
-fn pieces() -> (Vec<(String, Value)>, usize) {
-    let mut tokens: Vec<(String, i32)> =
-        ["<pad>", "<eos>", "<bos>"].map(|name| (name.to_owned(), 3)).to_vec();
-    tokens.push(("<unk>".to_owned(), 2));
-    tokens.extend((0..Mark::rows()).map(|row| (format!("<unused{row}>"), 3)));
-    tokens.extend((0..=255).map(|byte| (format!("<0x{byte:02X}>"), 6)));
-    for word in WORDS {
-        let mut piece = "\u{2581}".to_owned();
-        for letter in std::iter::once(None).chain(word.chars().map(Some)) {
-            piece.extend(letter);
-            if tokens.iter().all(|(known, _)| *known != piece) {
-                tokens.push((piece.clone(), 1));
-            }
-        }
-    }
-    let names: Vec<String> = tokens.iter().map(|(name, _)| name.clone()).collect();
-    let kinds: Vec<i32> = tokens.iter().map(|(_, kind)| *kind).collect();
-    let scores: Vec<f32> = (0..tokens.len()).map(|place| -(place as f32)).collect();
-    let keys = vec![
-        ("model", Value::from("llama")),
-        ("pre", Value::from("default")),
-        ("tokens", names.into()),
-        ("token_type", kinds.into()),
-        ("scores", scores.into()),
-        ("padding_token_id", Value::U32(0)),
-        ("eos_token_id", Value::U32(1)),
-        ("bos_token_id", Value::U32(2)),
-        ("unknown_token_id", Value::U32(3)),
-        ("add_space_prefix", Value::Bool(true)),
-    ];
-    (tokenizer_keys(keys), tokens.len())
+/// A tensor of the trained model: another draw than the base's.
+fn trained(name: &str, shape: &[usize]) -> Tensor {
+    drawn_weight(&format!("trained {name}"), shape).unwrap()
 }
 
 /// Byte-level BPE without reserved tokens, from the tests of tokenizers.
-fn bytes() -> (Vec<(String, Value)>, usize) {
+fn bytes() -> Tokenizer {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/model/tests/tokens/byte.gguf");
-    let file = WeightFile::open(&path).unwrap();
-    let keys = file.metadata().iter().filter(|(key, _)| key.starts_with("tokenizer."));
-    let keys: Vec<_> = keys.map(|(key, value)| (key.clone(), value.clone())).collect();
-    let tokens = file.metadata()["tokenizer.ggml.tokens"].as_array().unwrap().len();
-    (keys, tokens)
+    Tokenizer::of_file(&WeightFile::open(&path).unwrap()).unwrap()
 }
 
 impl World {
@@ -260,8 +70,14 @@ impl World {
     pub fn make(made: Made) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (encoder, llm) = (folder.path().join("encoder.gguf"), folder.path().join("llm.gguf"));
-        write_encoder(&encoder, made.positions);
-        write_llm(&llm, made.architecture);
+        let bases = Encoder { width: ENCODER, heads: 2, positions: made.positions };
+        bases.write(&encoder, drawn_weight).unwrap();
+        let gemma = made.architecture == "gemma3";
+        let tokenizer = if gemma { Tokenizer::of_words(WORDS) } else { bytes() };
+        let (width, inner, head) = (WIDTH, INNER, HEAD);
+        let architecture = made.architecture;
+        let text = Llm { architecture, width, inner, blocks: LAYERS, head, ..Llm::default() };
+        text.write(&llm, &tokenizer, drawn_weight).unwrap();
         let tokenizer = TextTokenizer::from_gguf(&WeightFile::open(&llm).unwrap()).unwrap();
         let marks = Marks::for_tokenizer(&tokenizer);
         let mut shortlist = ShortlistBuilder::new(&tokenizer);
@@ -284,37 +100,33 @@ impl World {
                 shortlist,
             },
         };
-        let classes = model.config.shortlist.len() + 1;
+        let table = WeightFile::open(&llm).unwrap().tensor("token_embd.weight").unwrap().shape[0];
+        // The head is over the rows of the base's table, where appended marks have none.
+        let words = model.config.shortlist.ids().iter().filter(|&&id| (id as usize) < table);
+        let words = words.count();
         let mut shapes: Shapes = vec![
             ("mm.a.norm_pre.weight".to_owned(), vec![ENCODER * made.stack]),
             ("mm.a.mlp.1.weight".to_owned(), vec![2 * HIDDEN, ENCODER * made.stack]),
             ("mm.a.norm_mid.weight".to_owned(), vec![HIDDEN]),
             ("mm.a.mlp.2.weight".to_owned(), vec![made.output, HIDDEN]),
             ("marks.weight".to_owned(), vec![marks.ids().count(), WIDTH]),
+            ("ctc.blank".to_owned(), vec![WIDTH]),
+            ("ctc.scale".to_owned(), vec![1]),
+            ("ctc.bias".to_owned(), vec![words + 1]),
         ];
-        if made.architecture == "gemma3" {
-            // Its classes are rows of the base's table, where appended marks have none.
-            shapes.extend([
-                ("ctc.blank".to_owned(), vec![WIDTH]),
-                ("ctc.scale".to_owned(), vec![1]),
-                ("ctc.bias".to_owned(), vec![classes]),
-            ]);
-        }
         shapes.extend(layer("a.blk.1", ENCODER));
         let mut tensors: Vec<(String, Tensor)> = shapes
             .iter()
             .map(|(name, shape)| {
-                // Another draw than the base's.
-                let drawn = value(&format!("trained {name}"), shape);
-                let tensor = if name == "marks.weight" { (drawn * 3.0).unwrap() } else { drawn };
-                (name.clone(), tensor)
+                let factor = if name == "marks.weight" { 3.0 } else { 1.0 };
+                (name.clone(), (trained(name, shape) * factor).unwrap())
             })
             .collect();
         for block in 0..LAYERS {
-            for (part, outputs) in [("attn_q", 64), ("attn_v", 32)] {
+            for (part, outputs) in [("attn_q", 2 * HEAD), ("attn_v", HEAD)] {
                 let [a, b] = LowRank::names(&format!("blk.{block}.{part}"));
-                let [a_values, b_values] =
-                    [drawn(&a, 0.3, &[4, WIDTH]), drawn(&b, 0.3, &[outputs, 4])];
+                let a_values = drawn(&a, 0.3, &[4, WIDTH]).unwrap();
+                let b_values = drawn(&b, 0.3, &[outputs, 4]).unwrap();
                 tensors.extend([(a, a_values), (b, b_values)]);
             }
         }

@@ -1,8 +1,8 @@
 //! The networks of a stage.
 
 use anyhow::Result;
-use partita_model::nn::{LowRankSpec, NameSet, TrainingSource, WeightSource};
-use partita_model::speech::{AdapterConfig, CtcHead, SpeechLlm};
+use partita_model::nn::{LowRankSpec, NameSet, TrainingSource};
+use partita_model::speech::{CtcHead, SpeechLlm};
 
 use super::names::lora_pattern;
 use super::objective::SpeechObjective;
@@ -55,11 +55,8 @@ impl SpeechObjective {
         let head = match self.needs_ctc() {
             false => None,
             true => {
-                let ids = self.config.shortlist.ids();
-                let AdapterConfig { llm_width, output_rms, .. } = self.config.adapter;
-                let (text, shape) = (&self.bases.text, (ids.len(), llm_width));
-                let rows = source.linear_of_rows(text, "token_embd", ids, &self.device)?;
-                Some(CtcHead::load(source, rows, shape, output_rms, &self.device)?)
+                let rows = (source, &*self.bases.text);
+                Some(CtcHead::over_shortlist(source, rows, &self.config, None, &self.device)?)
             }
         };
         Ok((model, head))

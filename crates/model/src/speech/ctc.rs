@@ -1,6 +1,8 @@
 //! A CTC head whose classes are the language model's own words.
 
+use super::SpeechConfig;
 use crate::error::ModelError;
+use crate::files::{FileError, WeightFile};
 use crate::nn::{FrameMask, Init, Linear, Mode, WeightSource, add_bias, softmax};
 use candle_core::{D, Device, Result, Tensor};
 
@@ -26,6 +28,54 @@ pub struct CtcHead {
 impl CtcHead {
     /// Name of the blank's vector: a file that has it holds a head.
     pub const BLANK: &'static str = "ctc.blank";
+    const BIAS: &'static str = "ctc.bias";
+
+    /// Number of words of the head in a file; `None` when there is none.
+    ///
+    /// # Errors
+    /// When a tensor of the head is missing or has another shape.
+    pub fn words(file: &WeightFile) -> std::result::Result<Option<usize>, ModelError> {
+        if !file.contains(Self::BLANK) {
+            return Ok(None);
+        }
+        match file.tensor(Self::BIAS)?.shape[..] {
+            [classes] if classes > 0 => Ok(Some(classes - 1)),
+            _ => Err(FileError::tensor(file.path(), Self::BIAS, "is no list of classes").into()),
+        }
+    }
+
+    /// The head over the `words` that its file has ([`CtcHead::words`]), the first of a model's
+    /// shortlist; a new one is over all that have rows in the language model's file. Marks that
+    /// training appended have none; they are the last of the shortlist. `text` is that file and
+    /// what takes rows from it.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape, or the shortlist holds fewer words.
+    pub fn over_shortlist(
+        source: &impl WeightSource,
+        (rows, text): (&impl WeightSource, &WeightFile),
+        config: &SpeechConfig,
+        words: Option<usize>,
+        device: &Device,
+    ) -> std::result::Result<Self, ModelError> {
+        const TABLE: &str = "token_embd";
+        let ids = config.shortlist.ids();
+        let words = match words {
+            Some(words) => words,
+            None => {
+                let stored = text.tensor(&format!("{TABLE}.weight"))?.shape.first().copied();
+                ids.partition_point(|&id| (id as usize) < stored.unwrap_or(0))
+            }
+        };
+        let ids = ids.get(..words).ok_or_else(|| {
+            let (name, all) = (Self::BIAS.to_owned(), ids.len());
+            let reason = format!("is over {words} words, and {all} are known");
+            ModelError::Parameter { name, reason }
+        })?;
+        let rows = rows.linear_of_rows(text, TABLE, ids, device)?;
+        let (width, size) = (config.adapter.llm_width, config.adapter.output_rms);
+        Self::load(source, rows, (words, width), size, device)
+    }
 
     /// Over rows of the table, `[tokens, width]` and no bias, which are not changed by it
     /// ([`WeightSource::linear_of_rows`]); takes `ctc.blank` `[width]`, `ctc.scale` `[1]` and
@@ -55,7 +105,7 @@ impl CtcHead {
         Ok(Self {
             blank: source.tensor_or(Self::BLANK, &[width], Init::Normal(rows_rms))?,
             scale: source.tensor_or("ctc.scale", &[1], Init::Constant(scale))?,
-            bias: source.tensor_or("ctc.bias", &[tokens + 1], Init::Constant(0.0))?,
+            bias: source.tensor_or(Self::BIAS, &[tokens + 1], Init::Constant(0.0))?,
             rows,
             tokens,
             mode: source.mode(),

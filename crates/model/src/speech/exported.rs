@@ -142,13 +142,12 @@ impl ExportedModel {
         let source = FileSource::new(text, device, writing);
         let model = SpeechLlm::load(&speech, &source, &self.bases, &self.config, device)?;
         let engine = SpeechEngine::new(model, encoder.mel_bins, &self.languages, &self.targets)?;
-        if !self.projector.contains(CtcHead::BLANK) {
+        let words = CtcHead::words(&self.projector)?;
+        if words.is_none() {
             return Ok(engine);
         }
-        let ids = self.config.shortlist.ids();
-        let rows = source.linear_of_rows(text, "token_embd", ids, device)?;
-        let AdapterConfig { llm_width, output_rms, .. } = self.config.adapter;
-        let head = CtcHead::load(&speech, rows, (ids.len(), llm_width), output_rms, device)?;
+        let rows = (&source, &**text);
+        let head = CtcHead::over_shortlist(&speech, rows, &self.config, words, device)?;
         Ok(engine.with_ctc(head))
     }
 }

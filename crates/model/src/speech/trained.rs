@@ -1,10 +1,10 @@
 //! A trained model: what it is made of, and what training changed of its bases.
 
-use super::{AdapterConfig, Bases, CtcHead, SpeechConfig, SpeechEngine, SpeechLlm};
+use super::{Bases, CtcHead, SpeechConfig, SpeechEngine, SpeechLlm};
 use crate::error::ModelError;
 use crate::files::gguf::write_gguf;
 use crate::files::{FileError, Value, WeightFile, whole};
-use crate::nn::{DeltaSource, FileSource, LowRank, Precision, WeightSource};
+use crate::nn::{DeltaSource, FileSource, LowRank, Precision};
 use crate::tokens::Lang;
 use candle_core::Device;
 use candle_core::quantized::QTensor;
@@ -154,13 +154,12 @@ impl TrainedModel {
         let model = SpeechLlm::load(&speech, &text, &bases, &self.config, device)?;
         let engine =
             SpeechEngine::new(model, bases.encoder.mel_bins, &self.languages, &self.targets)?;
-        if !delta.contains(CtcHead::BLANK) {
+        let words = CtcHead::words(&delta)?;
+        if words.is_none() {
             return Ok(engine);
         }
-        let ids = self.config.shortlist.ids();
-        let rows = text.linear_of_rows(&llm, "token_embd", ids, device)?;
-        let AdapterConfig { llm_width, output_rms, .. } = self.config.adapter;
-        let shape = (ids.len(), llm_width);
-        Ok(engine.with_ctc(CtcHead::load(&speech, rows, shape, output_rms, device)?))
+        let rows = (&text, &*llm);
+        let head = CtcHead::over_shortlist(&speech, rows, &self.config, words, device)?;
+        Ok(engine.with_ctc(head))
     }
 }

@@ -1,0 +1,188 @@
+//! Several files that appear together or not at all.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+/// Files that are being made in a folder of their own inside the target's.
+pub struct Pending {
+    folder: TempDir,
+    target: PathBuf,
+    names: Vec<String>,
+    /// Held while the folder is in use; the system lets it go however a process ends.
+    _lock: Option<File>,
+}
+
+/// What names of hidden folders begin with.
+const PREFIX: &str = ".partita-export-";
+/// A folder as young may be one whose maker has not locked it yet.
+const YOUNG: Duration = Duration::from_secs(60);
+
+impl Pending {
+    /// Makes the target folder, if need be, and a hidden one inside, which disappears when this is
+    /// dropped. One that a killed process left there is taken away.
+    ///
+    /// # Errors
+    /// When a folder cannot be made.
+    pub fn inside(target: &Path) -> Result<Self> {
+        let shown = || target.display().to_string();
+        fs::create_dir_all(target).with_context(shown)?;
+        sweep(target);
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(target);
+        let folder = folder.with_context(shown)?;
+        let _lock = locked(folder.path());
+        Ok(Self { folder, target: target.to_owned(), names: Vec::new(), _lock })
+    }
+
+    /// The hidden folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where to write the file that shall have this name, which may be in a folder of its own.
+    ///
+    /// # Errors
+    /// When that folder cannot be made.
+    pub fn path(&mut self, name: &str) -> Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        if let Some(inside) = path.parent() {
+            fs::create_dir_all(inside).with_context(|| inside.display().to_string())?;
+        }
+        self.names.push(name.to_owned());
+        Ok(path)
+    }
+
+    /// Writes a small file of this name.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add(&mut self, name: &str, content: &[u8]) -> Result<()> {
+        let path = self.path(name)?;
+        fs::write(&path, content).with_context(|| self.target.join(name).display().to_string())
+    }
+
+    /// Moves all files to their places and returns these with their sizes. Where one cannot be,
+    /// those before it are taken away again and what was there before comes back.
+    ///
+    /// # Errors
+    /// When a file cannot be moved.
+    pub fn place(self) -> Result<Vec<(PathBuf, u64)>> {
+        let aside = |name: &str| self.folder.path().join(format!("{name}.before"));
+        let mut sizes = Vec::new();
+        let mut placed: Vec<(PathBuf, Option<PathBuf>)> = Vec::new();
+        let mut place = |name: &str| -> std::io::Result<()> {
+            let target = self.target.join(name);
+            let made = File::open(self.folder.path().join(name))?;
+            made.sync_all()?;
+            sizes.push((target.clone(), made.metadata()?.len()));
+            target.parent().map_or(Ok(()), fs::create_dir_all)?;
+            let before = match fs::symlink_metadata(&target).is_ok() {
+                true => {
+                    fs::rename(&target, aside(name))?;
+                    Some(aside(name))
+                }
+                false => None,
+            };
+            // Noted before the file is there: undoing takes away nothing that is not.
+            placed.push((target.clone(), before));
+            fs::rename(self.folder.path().join(name), &target)
+        };
+        let found = self.names.iter().try_for_each(|name| {
+            place(name).with_context(|| self.target.join(name).display().to_string())
+        });
+        match found {
+            Ok(()) => Ok(sizes),
+            Err(error) => {
+                for (target, before) in placed.into_iter().rev() {
+                    let _ = fs::remove_file(&target);
+                    if let Some(before) = before {
+                        let _ = fs::rename(before, &target);
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The lock of a hidden folder, unless somebody holds it or there are no such locks here.
+fn locked(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    folder.try_lock().ok().map(|()| folder)
+}
+
+/// Takes away hidden folders that nobody uses any more.
+fn sweep(target: &Path) {
+    for entry in fs::read_dir(target).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX));
+        let changed = entry.metadata().and_then(|data| data.modified()).ok();
+        let age = changed.and_then(|changed| changed.elapsed().ok());
+        if is_ours && age.is_some_and(|age| age > YOUNG) && locked(&entry.path()).is_some() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().flatten();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn both_files_appear_or_neither() {
+        let target = tempfile::tempdir().unwrap();
+        let write = |pending: &mut Pending, name: &str| {
+            pending.add(name, format!("new {name}").as_bytes()).unwrap();
+        };
+        let mut pending = Pending::inside(target.path()).unwrap();
+        write(&mut pending, "one");
+        write(&mut pending, "two");
+        assert_eq!(listing(target.path()).len(), 1, "nothing but the hidden folder");
+        pending.place().unwrap();
+        assert_eq!(listing(target.path()), ["one", "two"]);
+
+        // The second file was never written: the first is as it was before.
+        fs::write(target.path().join("one"), "old").unwrap();
+        let mut pending = Pending::inside(target.path()).unwrap();
+        write(&mut pending, "one");
+        pending.path("three").unwrap();
+        assert!(pending.place().is_err());
+        assert_eq!(listing(target.path()), ["one", "two"]);
+        assert_eq!(fs::read_to_string(target.path().join("one")).unwrap(), "old");
+
+        let mut dropped = Pending::inside(target.path()).unwrap();
+        write(&mut dropped, "four");
+        drop(dropped);
+        assert_eq!(listing(target.path()), ["one", "two"]);
+    }
+    #[test]
+    fn what_a_killed_process_left_goes_and_what_one_is_using_stays() {
+        let target = tempfile::tempdir().unwrap();
+        let left = |name: &str| {
+            let folder = target.path().join(format!("{PREFIX}{name}"));
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("half.gguf"), "half").unwrap();
+            let old = std::time::SystemTime::now() - 2 * YOUNG;
+            File::open(&folder).unwrap().set_modified(old).unwrap();
+            folder
+        };
+        let (killed, used) = (left("killed"), left("used"));
+        let other = locked(&used).unwrap();
+        let pending = Pending::inside(target.path()).unwrap();
+        assert!(!killed.exists() && used.exists() && pending.folder().exists());
+        drop(other);
+        let next = Pending::inside(target.path()).unwrap();
+        assert!(!used.exists() && pending.folder().exists() && next.folder().exists());
+    }
+}
