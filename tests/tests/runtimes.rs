@@ -148,3 +148,31 @@ fn what_a_runtime_cannot_run_is_said_in_a_line() {
         }
     }
 }
+
+/// What somebody else's files hold is copied whole and asked in words.
+#[test]
+fn a_pair_of_others_is_imported_and_used() {
+    let world = World::make(Made::default());
+    let pair = world.pair_of_others();
+    let partita = |arguments: &[&str]| {
+        let mut command = Command::new(program("partita"));
+        Run::of(command.args(arguments).env("PARTITA_HOME", world.out("home")), &[])
+    };
+    let said = partita(&["models", "import", pair.to_str().unwrap(), "--name", "mine"]).success();
+    assert!(said.contains("partita transcribe --engine speech-llm --model mine FILE"), "{said}");
+    let clip = Sample::of("en").path;
+    let whole = ["transcribe", "--quiet", "--json", "--engine", "speech-llm", "--translate", "de"];
+    let imported = partita(&[&whole[..], &["--model", "mine", &clip]].concat()).success();
+    let direct = partita(&[&whole[..], &["--model", pair.to_str().unwrap(), &clip]].concat());
+    assert_eq!(text(&imported), text(&direct.success()));
+
+    // A language model alone, and one of a pair of ours that lost its other half, say so.
+    for (file, reason) in [
+        (world.llm.clone(), "neither Whisper nor half of a speech model's pair"),
+        (pair.with_file_name("mmproj-others-F32.gguf"), "neither Whisper nor half"),
+    ] {
+        let run = partita(&["models", "import", file.to_str().unwrap(), "--name", "other"]);
+        assert_eq!((run.status, run.stderr.lines().count()), (Some(1), 1), "{}", run.stderr);
+        assert!(run.stderr.contains(reason), "{}", run.stderr);
+    }
+}

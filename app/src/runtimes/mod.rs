@@ -15,7 +15,7 @@ use crate::store::Store;
 use anyhow::{Context, bail};
 use partita_model::engine::LiveEngine;
 use partita_model::onnx::{Provider, Runtime};
-use partita_model::speech::{ExportedModel, OnnxModel, TrainedModel};
+use partita_model::speech::{ExportedModel, InstructedModel, OnnxModel, TrainedModel};
 use std::path::Path;
 
 /// The runtimes that an engine can be opened with by these options; both where nothing decides.
@@ -65,8 +65,12 @@ pub fn open(store: &Store, options: &Options) -> anyhow::Result<Box<dyn LiveEngi
 fn candle(store: &Store, found: &Found, options: &Options) -> anyhow::Result<Box<dyn LiveEngine>> {
     let loading = || format!("loading {}", options.model);
     let weights = match &found.weights {
-        Some(Weights::Pair(file)) => {
+        Some(Weights::Pair(file)) if ExportedModel::is_at(file) => {
             let pair = ExportedModel::open(file)?;
+            return Ok(Box::new(pair.engine(&options.device).with_context(loading)?));
+        }
+        Some(Weights::Pair(file)) => {
+            let pair = InstructedModel::open(file).with_context(loading)?;
             return Ok(Box::new(pair.engine(&options.device).with_context(loading)?));
         }
         Some(Weights::Trained(path)) => path.as_path(),

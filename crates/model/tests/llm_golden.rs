@@ -12,7 +12,7 @@ use partita_model::nn::{FileSource, Precision};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const ARCHITECTURES: [&str; 4] = ["gemma3", "llama", "qwen2", "qwen3"];
+const ARCHITECTURES: [&str; 5] = ["gemma3", "llama", "qwen2", "qwen3", "llama3"];
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/llm").join(name)

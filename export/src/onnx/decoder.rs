@@ -151,13 +151,8 @@ impl View {
         mask: &Value,
         x: &Value,
     ) -> Self {
-        let (base, scale) = match window {
-            Some(window) => (window.rope_base, 1.0),
-            None => (config.rope_base, config.rope_scale),
-        };
-        let width = config.head_width;
-        let speed = |i: usize| (scale * base.powf(-2.0 * i as f64 / width as f64)) as f32;
-        let speeds: Vec<f32> = (0..width / 2).map(speed).collect();
+        let speeds = config.rope_speeds(window).into_iter().map(|speed| speed as f32);
+        let speeds: Vec<f32> = speeds.collect();
         let speeds = layers.graph.floats(&speeds);
         let positions = layers.cast(positions, Element::F32);
         let axes = layers.graph.ints(&[1, 3]);

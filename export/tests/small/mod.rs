@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
-use partita_model::files::{WeightFile, write_safetensors};
+use partita_export::gguf::{Options, Quant, export};
+use partita_model::files::gguf::{GgufWriter, TensorSpec};
+use partita_model::files::{TensorInfo, WeightFile, write_safetensors};
 use partita_model::nn::LowRank;
 use partita_model::speech::{AdapterConfig, AdapterShape, SpeechConfig, TrainedModel};
 use partita_model::tokens::{Marks, ShortlistBuilder, TextTokenizer};
@@ -29,6 +31,19 @@ const WORDS: [&str; 12] = [
     "one", "two", "three", "four", "eins", "zwei", "drei", "vier", "un", "deux", "trois", "quatre",
 ];
 
+const TEMPLATE_KEY: &str = "tokenizer.chat_template";
+/// As Gemma's, with reserved tokens for turns, and a line for each method that templates call.
+pub const TEMPLATE: &str = "{{ bos_token }}
+{%- for message in messages %}
+    {%- if message['role'] not in ['user', 'assistant'] %}
+        {{- raise_exception('no such role') }}
+    {%- endif %}
+    {{- '<unused40>' + message['role'].strip() + '\n' }}
+    {{- message['content'] | trim }}
+    {{- '<unused41>\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<unused40>model\n' }}{% endif %}";
+
 /// What differs between small models.
 pub struct Made {
     /// `gemma3`, whose tokenizer has reserved tokens, or `llama`, to which marks are appended.
@@ -38,11 +53,20 @@ pub struct Made {
     pub shape: Option<AdapterShape>,
     /// Width of the adapter's output.
     pub output: usize,
+    /// Whether outputs are the rows of the token table; such a model says its last word again.
+    pub tied: bool,
 }
 
 impl Default for Made {
     fn default() -> Self {
-        Self { architecture: "gemma3", stack: STACK, positions: 1500, shape: None, output: WIDTH }
+        Self {
+            architecture: "gemma3",
+            stack: STACK,
+            positions: 1500,
+            shape: None,
+            output: WIDTH,
+            tied: true,
+        }
     }
 }
 
@@ -75,8 +99,8 @@ impl World {
         let gemma = made.architecture == "gemma3";
         let tokenizer = if gemma { Tokenizer::of_words(WORDS) } else { bytes() };
         let (width, inner, head) = (WIDTH, INNER, HEAD);
-        let architecture = made.architecture;
-        let text = Llm { architecture, width, inner, blocks: LAYERS, head, ..Llm::default() };
+        let Made { architecture, tied, .. } = made;
+        let text = Llm { architecture, width, inner, blocks: LAYERS, head, tied, ..Llm::default() };
         text.write(&llm, &tokenizer, drawn_weight).unwrap();
         let tokenizer = TextTokenizer::from_gguf(&WeightFile::open(&llm).unwrap()).unwrap();
         let marks = Marks::for_tokenizer(&tokenizer);
@@ -147,6 +171,48 @@ impl World {
 
     pub fn out(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The model as a pair of somebody else's: asked in words, by a chat template of its own, and
+    /// without a key of ours. Returns the language model's file.
+    pub fn pair_of_others(&self) -> PathBuf {
+        let out = self.out("others");
+        export(&Options {
+            model: self.run().to_str().unwrap().to_owned(),
+            quant: Quant::F32,
+            projector: None,
+            vocabulary: None,
+            name: Some("others".to_owned()),
+            shard_size: None,
+            calibration: None,
+            out: out.clone(),
+        })
+        .unwrap();
+        for name in ["others-F32.gguf", "mmproj-others-F32.gguf"] {
+            let path = out.join(name);
+            let file = WeightFile::open(&path).unwrap();
+            let ours = |key: &str| key.starts_with("partita.") || key == "general.languages";
+            let kept = file.metadata().iter().filter(|(key, _)| !ours(key));
+            let mut keys: Vec<_> = kept.map(|(key, v)| (key.clone(), v.clone())).collect();
+            keys.retain(|(key, _)| key != TEMPLATE_KEY);
+            if !name.starts_with("mmproj") {
+                keys.push((TEMPLATE_KEY.to_owned(), TEMPLATE.into()));
+            }
+            let is_ours = |tensor: &&TensorInfo| tensor.name.starts_with("ctc.");
+            let tensors: Vec<_> = file.tensors().iter().filter(|tensor| !is_ours(tensor)).collect();
+            let spec = |tensor: &&TensorInfo| TensorSpec {
+                name: tensor.name.clone(),
+                shape: tensor.shape.clone(),
+                kind: tensor.kind,
+            };
+            let specs: Vec<_> = tensors.iter().map(spec).collect();
+            let mut writer = GgufWriter::create(&path, &keys, &specs).unwrap();
+            for tensor in tensors {
+                writer.tensor(&tensor.name, file.bytes(&tensor.name).unwrap()).unwrap();
+            }
+            writer.finish().unwrap();
+        }
+        out.join("others-F32.gguf")
     }
 
     /// A manifest of tones in both languages, for training and for tests; English ones have

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use indicatif::HumanBytes;
 use partita_model::files::{Value, WeightFile};
-use partita_model::speech::{ExportedModel, TrainedModel};
+use partita_model::speech::{ExportedModel, InstructedModel, TrainedModel};
 use partita_model::tokens::Lang;
 use partita_model::whisper::{self, Quantization, WhisperConfig};
 
@@ -38,11 +38,16 @@ fn kind(path: &Path) -> anyhow::Result<Kind> {
         let languages = codes(&TrainedModel::read(path)?.languages);
         return Ok(Kind::Ready { engine, files, languages });
     }
-    let pair = ExportedModel::open(path).with_context(|| {
-        format!("{}: neither Whisper nor a speech model that partita wrote", path.display())
+    if ExportedModel::is_at(path) {
+        let pair = ExportedModel::open(path)?;
+        let files = pair.files().map(Path::to_owned).collect();
+        return Ok(Kind::Ready { engine, files, languages: codes(pair.languages()) });
+    }
+    let pair = InstructedModel::open(path).with_context(|| {
+        format!("{}: neither Whisper nor half of a speech model's pair", path.display())
     })?;
     let files = pair.files().map(Path::to_owned).collect();
-    Ok(Kind::Ready { engine, files, languages: codes(pair.languages()) })
+    Ok(Kind::Ready { engine, files, languages: pair.languages().join(", ") })
 }
 
 fn codes(langs: &[Lang]) -> String {

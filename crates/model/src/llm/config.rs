@@ -43,6 +43,8 @@ pub struct LlmConfig {
     pub rope_base: f64,
     /// Positions are multiplied by this in layers that see everything.
     pub rope_scale: f64,
+    /// What the speed of each pair of elements is divided by (Llama 3.1 on), `[head width / 2]`.
+    pub rope_factors: Option<Vec<f32>>,
     /// Which elements are rotated together.
     pub rope_pairs: RopePairs,
     /// Layers with a window, if there are any.
@@ -117,12 +119,6 @@ impl LlmConfig {
                 return Err(fault(&key("rope.scaling.type"), reason));
             }
         };
-        if file.contains("rope_freqs.weight") {
-            let reason = "scaled rotary frequencies are not supported".to_owned();
-            let (path, name) = (file.path().to_owned(), "rope_freqs.weight".to_owned());
-            return Err(FileError::Tensor { path, name, reason }.into());
-        }
-
         let (width, heads) = (read("embedding_length")?, read("attention.head_count")?);
         let table = file.tensor("token_embd.weight")?;
         let vocabulary = table.shape.first().copied().unwrap_or(0);
@@ -141,7 +137,7 @@ impl LlmConfig {
             }),
             false => None,
         };
-        let config = Self {
+        let mut config = Self {
             width,
             layers: read("block_count")?,
             heads,
@@ -153,6 +149,7 @@ impl LlmConfig {
             epsilon: number("attention.layer_norm_rms_epsilon", None)?,
             rope_base: number("rope.freq_base", Some(if gemma { 1e6 } else { 1e4 }))?,
             rope_scale,
+            rope_factors: None,
             rope_pairs: match architecture.as_str() {
                 "llama" => RopePairs::Interleaved,
                 _ => RopePairs::Halves,
@@ -176,7 +173,23 @@ impl LlmConfig {
                 return Err(fault(&key(name), reason));
             }
         }
+        config.rope_factors = rope_factors(file, &config)?;
         Ok(config)
+    }
+
+    /// How fast each pair of a head's elements turns, in radians a position, in layers that see
+    /// everything or in those with a window.
+    pub fn rope_speeds(&self, window: Option<SlidingWindow>) -> Vec<f64> {
+        let (base, scale) = match window {
+            Some(window) => (window.rope_base, 1.0),
+            None => (self.rope_base, self.rope_scale),
+        };
+        let factors = self.rope_factors.as_deref().unwrap_or_default();
+        let speed = |i: usize| {
+            let factor = factors.get(i).map_or(1.0, |&factor| f64::from(factor));
+            scale * base.powf(-2.0 * i as f64 / self.head_width as f64) / factor
+        };
+        (0..self.head_width / 2).map(speed).collect()
     }
 
     /// The key at fault and the reason, should dimensions contradict each other.
@@ -198,5 +211,26 @@ impl LlmConfig {
     /// The window of a layer, counted from 0.
     pub fn window_of(&self, layer: usize) -> Option<SlidingWindow> {
         self.window.filter(|window| !(layer + 1).is_multiple_of(window.global_every))
+    }
+}
+
+/// What llama.cpp divides rotary speeds by, where a file has a tensor of that.
+fn rope_factors(file: &WeightFile, config: &LlmConfig) -> Result<Option<Vec<f32>>, ModelError> {
+    const NAME: &str = "rope_freqs.weight";
+    if !file.contains(NAME) {
+        return Ok(None);
+    }
+    let fault = |reason: String| FileError::tensor(file.path(), NAME, reason);
+    if config.architecture != "llama" {
+        return Err(fault(format!("of architecture `{}`", config.architecture)).into());
+    }
+    let (shape, factors) = file.floats(NAME)?;
+    let half = config.head_width / 2;
+    if shape != [half] {
+        return Err(fault(format!("has shape {shape:?}, not [{half}]")).into());
+    }
+    match factors.iter().find(|factor| !(factor.is_finite() && **factor > 0.0)) {
+        Some(factor) => Err(fault(format!("holds {factor}")).into()),
+        None => Ok(Some(factors)),
     }
 }

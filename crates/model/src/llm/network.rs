@@ -149,16 +149,13 @@ impl Llm {
         let (_, time, _) = x.dims3()?;
         let past = state.as_ref().map_or(0, |state| state.len());
         let config = &self.config;
-        let rope = |base: f64, scale: f64| {
-            let (span, turn) = ((past, time), (base, scale));
-            Rope::new(span, config.head_width, turn, config.rope_pairs, self.mode, &self.device)
+        let rope = |window| {
+            let speeds = config.rope_speeds(window);
+            Rope::new((past, time), &speeds, config.rope_pairs, self.mode, &self.device)
         };
-        let everything =
-            (rope(config.rope_base, config.rope_scale)?, self.mask(time, past, usize::MAX)?);
+        let everything = (rope(None)?, self.mask(time, past, usize::MAX)?);
         let nearby = match config.window {
-            Some(window) => {
-                Some((rope(window.rope_base, 1.0)?, self.mask(time, past, window.positions)?))
-            }
+            Some(window) => Some((rope(Some(window))?, self.mask(time, past, window.positions)?)),
             None => None,
         };
         let mut x = x.clone();

@@ -23,29 +23,24 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// For positions `start .. start + time` of heads of `width`; pair `i` turns by
-    /// `position * scale * base^(-2i / width)`.
+    /// For positions `start .. start + time`; pair `i` of a head turns by `position * speeds[i]`.
     ///
     /// # Errors
     /// When the device has no room.
     pub fn new(
         (start, time): (usize, usize),
-        width: usize,
-        (base, scale): (f64, f64),
+        speeds: &[f64],
         pairs: RopePairs,
         mode: Mode,
         device: &Device,
     ) -> Result<Self> {
-        let half = width / 2;
-        let speeds: Vec<f64> =
-            (0..half).map(|i| scale * base.powf(-2.0 * i as f64 / width as f64)).collect();
         let angles = || {
             let positions = start..start + time;
             positions.flat_map(|at| speeds.iter().map(move |speed| at as f64 * speed))
         };
         let table = |of: fn(f64) -> f64| {
             let values: Vec<f32> = angles().map(|angle| of(angle) as f32).collect();
-            Tensor::from_vec(values, (time, half), device)
+            Tensor::from_vec(values, (time, speeds.len()), device)
         };
         Ok(Self { cosines: table(f64::cos)?, sines: table(f64::sin)?, pairs, mode })
     }

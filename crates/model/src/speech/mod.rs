@@ -2,20 +2,24 @@
 //! writes transcript and translation in one pass; CTC over the language model's own words.
 
 mod adapter;
+mod chat;
 mod conv_glu;
 mod ctc;
 mod ctc_align;
 mod ctc_loss;
+mod ends;
 mod engine;
 mod exported;
 mod follow;
 mod foretell;
 mod grammar;
+mod instructed;
 mod loss;
 mod model;
 mod network;
 mod onnx_model;
 mod onnx_network;
+mod pair;
 mod task;
 mod timing;
 mod trained;
@@ -32,6 +36,7 @@ pub use ctc_loss::{CtcLoss, ctc_loss};
 pub use engine::SpeechEngine;
 pub use exported::ExportedModel;
 pub use grammar::Grammar;
+pub use instructed::{InstructedEngine, InstructedModel};
 pub use loss::{AnswerLoss, Sequence};
 pub use model::{Bases, SpeechConfig, SpeechLlm};
 pub use network::SpeechNetwork;

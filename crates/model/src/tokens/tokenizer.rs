@@ -66,11 +66,11 @@ pub(super) struct Special {
     pub padding: Option<u32>,
 }
 
-/// User-defined tokens, the longest first.
-fn user_defined(vocabulary: &Vocabulary) -> Vec<u32> {
+/// Tokens of some kinds, the longest first.
+fn of_kinds(vocabulary: &Vocabulary, kinds: &[TokenKind]) -> Vec<u32> {
     let mut found: Vec<(usize, u32)> = vocabulary
         .iter()
-        .filter(|(_, piece, kind)| *kind == TokenKind::UserDefined && !piece.is_empty())
+        .filter(|(_, piece, kind)| kinds.contains(kind) && !piece.is_empty())
         .map(|(id, piece, _)| (piece.len(), id))
         .collect();
     found.sort_by_key(|&(length, id)| (std::cmp::Reverse(length), id));
@@ -116,7 +116,7 @@ impl TextTokenizer {
             return Err(keys.wrong("unknown_token_id", reason));
         }
         Ok(Self {
-            user_defined: user_defined(&vocabulary),
+            user_defined: of_kinds(&vocabulary, &[TokenKind::UserDefined]),
             bos: id("bos_token_id")?,
             eos: id("eos_token_id")?,
             end_of_turn: id("eot_token_id")?.or_else(by_name),
@@ -132,7 +132,7 @@ impl TextTokenizer {
     pub(super) fn of_scores(vocabulary: Vocabulary, scheme: ScoreScheme, special: Special) -> Self {
         let Special { bos, eos, unknown, padding } = special;
         Self {
-            user_defined: user_defined(&vocabulary),
+            user_defined: of_kinds(&vocabulary, &[TokenKind::UserDefined]),
             vocabulary,
             scheme: Scheme::Scores(scheme),
             bos,
@@ -150,11 +150,23 @@ impl TextTokenizer {
         self.encode_with(text, &|_| true)
     }
 
+    /// Tokens of a text in which control tokens are spelled out, as chat templates make them:
+    /// `<|eot_id|>` in it is that token.
+    pub fn encode_with_control(&self, text: &str) -> Vec<u32> {
+        let cut = of_kinds(&self.vocabulary, &[TokenKind::Control, TokenKind::UserDefined]);
+        self.encode_stretches(self.stretches(text, &cut), &|_| true)
+    }
+
     /// The same with only the tokens that `keep` allows, and those of bytes.
     pub(super) fn encode_with(&self, text: &str, keep: &dyn Fn(u32) -> bool) -> Vec<u32> {
+        let cut = self.user_defined.iter().copied().filter(|&id| keep(id));
+        self.encode_stretches(self.stretches(text, &cut.collect::<Vec<_>>()), keep)
+    }
+
+    fn encode_stretches(&self, stretches: Vec<Stretch>, keep: &dyn Fn(u32) -> bool) -> Vec<u32> {
         let mut ids = Vec::new();
         let mut first = true;
-        for stretch in self.stretches(text, keep) {
+        for stretch in stretches {
             match stretch {
                 Stretch::Token(id) => ids.push(id),
                 Stretch::Text(text) => match &self.scheme {
@@ -179,10 +191,10 @@ impl TextTokenizer {
         ids
     }
 
-    /// Cuts out user-defined tokens: all of the longest one first, wherever it is.
-    fn stretches<'t>(&self, text: &'t str, keep: &dyn Fn(u32) -> bool) -> Vec<Stretch<'t>> {
+    /// Cuts out tokens: all of the first one first, wherever it is.
+    fn stretches<'t>(&self, text: &'t str, cut: &[u32]) -> Vec<Stretch<'t>> {
         let mut stretches = vec![Stretch::Text(text)];
-        for &id in self.user_defined.iter().filter(|&&id| keep(id)) {
+        for &id in cut {
             let Some(piece) = self.piece(id).filter(|piece| text.contains(piece)) else { continue };
             let mut finer = Vec::with_capacity(stretches.len() + 2);
             for stretch in stretches {

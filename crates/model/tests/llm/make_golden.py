@@ -24,9 +24,9 @@ def rms(x, gain):
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + EPSILON) * gain
 
 
-def rotate(x, base, interleaved):
+def rotate(x, base, factors, interleaved):
     time, _, width = x.shape
-    angle = np.arange(time)[:, None] * base ** (-2.0 * np.arange(width // 2) / width)
+    angle = np.arange(time)[:, None] * base ** (-2.0 * np.arange(width // 2) / width) / factors
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
     first, second = (x[..., 0::2], x[..., 1::2]) if interleaved else np.split(x, 2, -1)
     a, b = first * cos - second * sin, second * cos + first * sin
@@ -63,7 +63,8 @@ def forward(kind, w, vectors, tokens):
         if kind in ("gemma3", "qwen3"):
             q, k = rms(q, part("attn_q_norm")), rms(k, part("attn_k_norm"))
         base = ROPE_NEAR if near else ROPE
-        q, k = (rotate(t, base, kind == "llama") for t in (q, k))
+        factors = w.get("rope_freqs.weight", 1.0)
+        q, k = (rotate(t, base, factors, kind.startswith("llama")) for t in (q, k))
         k, v = (np.repeat(t, HEADS // KEY_HEADS, axis=1) for t in (k, v))
         hidden = at[None, :] > at[:, None]
         if near:
@@ -119,10 +120,13 @@ def weights(kind, random):
 
 def main():
     golden = {}
-    for seed, kind in enumerate(["gemma3", "llama", "qwen2", "qwen3"]):
+    for seed, kind in enumerate(["gemma3", "llama", "qwen2", "qwen3", "llama3"]):
         random = np.random.default_rng(seed)
         stored = weights(kind, random)
-        writer = gguf.GGUFWriter(HERE / f"{kind}.gguf", kind)
+        if kind == "llama3":
+            # As of Llama 3.1: slow pairs are slower still.
+            stored["rope_freqs.weight"] = np.linspace(1, 8, HEAD // 2).astype(np.float32)
+        writer = gguf.GGUFWriter(HERE / f"{kind}.gguf", "llama" if kind == "llama3" else kind)
         writer.add_block_count(LAYERS)
         writer.add_context_length(64)
         writer.add_embedding_length(WIDTH)
