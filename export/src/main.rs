@@ -65,11 +65,11 @@ enum Command {
         partita-export gguf runs/base --quant q4_k_m --vocab-for de,en,fr -o shipped\n  \
         partita-export gguf whisper-base --quant q8_0 -o shipped")]
     Gguf(gguf::cli::GgufArgs),
-    /// Shows what a weight file holds: metadata, tensors, sizes by type.
+    /// Shows what a file of weights or a graph holds: metadata, tensors, sizes by type.
     ///
-    /// Reads GGUF (2, 3), safetensors (a file, or a folder of shards) and CTranslate2's model.bin,
-    /// told apart by their content. Only the header is read and checked; shapes are in PyTorch
-    /// order. A file that cannot be read is named on standard error, the others are still shown,
+    /// Reads GGUF (2, 3), safetensors (a file, or a folder of shards), CTranslate2's model.bin and
+    /// ONNX (with inputs, outputs and operators), told apart by their content. Only the header is
+    /// read and checked; shapes are in PyTorch order. A file that cannot be read is named on standard error, the others are still shown,
     /// and the exit status is 1.
     #[command(after_help = "Examples:\n  \
         partita-export inspect model.gguf\n  \
@@ -199,12 +199,8 @@ fn finish(found: anyhow::Result<String>) -> ExitCode {
 }
 
 fn report(path: &Path, json: bool, tensors: bool) -> anyhow::Result<String> {
-    let file = WeightFile::open(path)?;
-    Ok(if json {
-        format!("{}\n", inspect::json(&file, tensors))
-    } else {
-        inspect::text(&file, tensors)
-    })
+    let listing = inspect::Listing::open(path)?;
+    Ok(if json { format!("{}\n", listing.json(tensors)) } else { listing.text(tensors) })
 }
 
 fn print(report: &str, apart: bool) -> anyhow::Result<()> {

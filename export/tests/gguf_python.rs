@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use partita_export::gguf::{Options, Quant, export};
+use partita_export::inspect::Listing;
 use partita_model::files::WeightFile;
 use small::{Made, World};
 
@@ -55,7 +56,8 @@ fn the_independent_reader_finds_the_same() {
             }
             fs::write(&values, all).unwrap();
             let listing = out.join("listing.json");
-            fs::write(&listing, partita_export::inspect::json(&file, true).to_string()).unwrap();
+            let shown = Listing::open(Path::new(&written.path)).unwrap().json(true);
+            fs::write(&listing, shown.to_string()).unwrap();
             let output = Command::new(&python)
                 .arg(&script)
                 .args([&written.path, &listing, &values])

@@ -2,8 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "onnx_small/mod.rs"]
+mod small;
+
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
+
+use partita_export::merged::Merged;
+use partita_export::onnx::{Dtype, OnnxFile, export};
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 const GGUF: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/model/tests/files/golden.gguf");
 const CT2: &str =
@@ -63,6 +71,123 @@ fn json_is_one_object_per_line() {
     let conv = tensors.iter().find(|t| t["name"] == "encoder/conv1/weight").unwrap();
     assert_eq!((&conv["type"], &conv["shape"]), (&"F16".into(), &vec![4, 3].into()));
     assert!(inspect(&["--json", GGUF]).stdout.len() < text.len() / 2);
+}
+
+/// The messages that [`partita_export::onnx::write`] streams, read back; and the file of another.
+#[test]
+fn graphs_show_what_goes_in_and_out_operators_and_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = small::write_model(folder.path(), "gemma3", small::ULTRAVOX);
+    let out = folder.path().join("graphs");
+    let merged = Merged::open(run.to_str().unwrap()).unwrap();
+    // One graph with its weights beside it, two with theirs inside.
+    export(&merged, Dtype::Q4, &out, 10_000).unwrap();
+    let inside = |name: &str| out.join("onnx").join(name).to_str().unwrap().to_owned();
+    let [decoder, embed] = ["decoder_model_merged_q4.onnx", "embed_tokens_q4.onnx"].map(inside);
+    let output = inspect(&["--json", "--tensors", &decoder, &embed]);
+    let text = utf8(output.stdout);
+    let objects: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [graph, table] = &objects[..] else { panic!("{}", utf8(output.stderr)) };
+    assert_eq!(graph["format"], "ONNX, IR version 9");
+    assert_eq!(graph["metadata"]["opset.ai.onnx"], 20);
+    assert_eq!(graph["inputs"][0]["name"], "inputs_embeds");
+    assert_eq!(graph["inputs"][0]["type"], "F32");
+    let shape = graph["inputs"][0]["shape"].as_str().unwrap();
+    assert!(shape.ends_with(&format!(", {}]", small::WIDTH)), "{shape}");
+    assert_eq!(graph["outputs"].as_array().unwrap().len(), 1 + 2 * small::LAYERS);
+    let products = graph["operators"]["com.microsoft.MatMulNBits"].as_u64().unwrap();
+    assert_eq!(products as usize, 7 * small::LAYERS + 1);
+    // What the tensors take is what the files hold, but for nodes, names and filling to 4 KiB.
+    for (object, name) in [(graph, &decoder), (table, &embed)] {
+        let tensors = object["tensors"].as_array().unwrap();
+        let sum: u64 = tensors.iter().map(|tensor| tensor["bytes"].as_u64().unwrap()).sum();
+        assert_eq!(object["summary"]["total"]["bytes"], sum);
+        let length = |path: &str| std::fs::metadata(path).map_or(0, |data| data.len());
+        let files = length(name) + length(&format!("{name}_data"));
+        assert!(sum <= files && files - sum < 80_000, "{name}: {sum} of {files}");
+    }
+    assert_eq!(graph["metadata"]["external_data"][0], "decoder_model_merged_q4.onnx_data");
+    let output = inspect(&[&embed]);
+    let text = utf8(output.stdout);
+    assert!(text.contains("Inputs") && text.contains("input_ids"), "{text}");
+
+    let bytes = std::fs::read(&embed).unwrap();
+    let cut = folder.path().join("cut.onnx");
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let output = inspect(&[cut.to_str().unwrap()]);
+    let error = utf8(output.stderr);
+    assert!(error.contains("cut.onnx: a field of ") && error.trim().ends_with(" left"), "{error}");
+    assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1));
+}
+
+fn cases(usual: u32) -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    asked.unwrap_or(usual)
+}
+
+fn graph() -> &'static [u8] {
+    static GRAPH: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    GRAPH.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let run = small::write_model(folder.path(), "gemma3", small::ULTRAVOX);
+        let merged = Merged::open(run.to_str().unwrap()).unwrap();
+        export(&merged, Dtype::Int8, folder.path(), 1000).unwrap();
+        std::fs::read(folder.path().join("onnx/decoder_model_merged_int8.onnx")).unwrap()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(300),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// A graph with bytes changed, taken out and cut off: what it holds, or an error; never more than
+    /// it can hold.
+    #[test]
+    fn damaged_graphs(
+        changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
+        from in any::<Index>(),
+        keep in any::<Index>(),
+        cut in any::<bool>(),
+    ) {
+        let whole = graph();
+        // A stretch of a graph's fields, in a model of its own, is what most of the reader sees.
+        let mut bytes = whole.to_vec();
+        for (place, byte) in changes {
+            *place.get_mut(&mut bytes) = byte;
+        }
+        if cut {
+            let (a, b) = (from.index(bytes.len()), keep.index(bytes.len()));
+            bytes.drain(a.min(b)..a.max(b));
+        }
+        if let Ok(file) = OnnxFile::parse(&bytes) {
+            prop_assert!(file.tensors.len() <= bytes.len() / 4);
+            for tensor in &file.tensors {
+                let end = tensor.offset.map(|offset| offset + tensor.bytes);
+                prop_assert!(end.is_none_or(|end| end <= bytes.len() as u64));
+            }
+        }
+    }
+
+    /// The wire format alone, at random: fields of any number with anything in them.
+    #[test]
+    fn fields_without_sense(
+        fields in prop::collection::vec((1u8..32, 0u8..6, prop::collection::vec(any::<u8>(), 0..24)), 0..24),
+    ) {
+        let mut bytes = vec![0x08, 9];
+        let mut graph = Vec::new();
+        for (tag, wire, content) in fields {
+            graph.push(tag << 3 | wire);
+            graph.push(content.len() as u8);
+            graph.extend(content);
+        }
+        bytes.extend([0x3a, graph.len() as u8 | 0x80, (graph.len() >> 7) as u8]);
+        bytes.extend(graph);
+        let _ = OnnxFile::parse(&bytes);
+    }
 }
 
 /// One line names file and reason, the rest of the batch is shown, the status is 1.

@@ -122,9 +122,15 @@ fn every_header_word_at_its_extremes() {
     }
 }
 
+/// How many are tried; `PROPTEST_CASES` asks for more.
+fn cases(usual: u32) -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    asked.unwrap_or(usual)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 200,
+        cases: cases(200),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "tests/hostile.proptest-regressions",
         ))),

@@ -253,8 +253,14 @@ fn slam() {
     assert!(!rows[0].split_stated);
 }
 
+/// How many are tried; `PROPTEST_CASES` asks for more.
+fn cases(usual: u32) -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    asked.unwrap_or(usual)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
     /// Any bytes behind the beginning of any of these files: rows or bad rows, never a panic.
     #[test]

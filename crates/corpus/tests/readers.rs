@@ -248,8 +248,14 @@ fn damaged_gzip_and_endless_lines() {
     assert!(bad[0].reason.starts_with("line of 3145729 bytes"), "{}", bad[0]);
 }
 
+/// How many are tried; `PROPTEST_CASES` asks for more.
+fn cases(usual: u32) -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    asked.unwrap_or(usual)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
     /// Any bytes after any header: rows or bad rows, one of them a non-empty line, never a panic.
     #[test]

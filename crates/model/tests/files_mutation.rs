@@ -82,7 +82,6 @@ fn survives(bytes: &[u8], factor: usize) -> bool {
         }
         let _ = opened.qtensor(&tensor.name, &Device::Cpu);
     }
-    opened.summary();
     true
 }
 

@@ -123,9 +123,15 @@ fn long_texts() {
     assert!(list.len() > 17);
 }
 
+/// How many are tried; `PROPTEST_CASES` asks for more.
+fn cases(usual: u32) -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    asked.unwrap_or(usual)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 300,
+        cases: cases(300),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

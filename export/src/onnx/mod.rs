@@ -29,6 +29,7 @@ mod initializer;
 mod layers;
 pub mod proto;
 mod quantize;
+mod read;
 mod tokenizer;
 
 use std::fs;
@@ -42,6 +43,7 @@ pub use encoder::{audio_encoder, encoder_model};
 pub use file::{MOST_INSIDE, OPSET, write};
 pub use graph::{Graph, Length, Setting, Value};
 pub use initializer::{Content, Element, Form, Initializer};
+pub use read::{OnnxFile, OnnxTensor, Port};
 
 use crate::merged::Merged;
 use crate::pending::Pending;

@@ -12,7 +12,7 @@ use memmap2::Mmap;
 
 use super::error::{Fault, shown};
 use super::tensor::{find, index_by_name};
-use super::{FileError, Summary, TensorInfo, TensorKind, Value};
+use super::{FileError, TensorInfo, TensorKind, Value};
 use super::{ctranslate2, decode, gguf, safetensors};
 
 /// The formats that are read.
@@ -182,11 +182,6 @@ impl WeightFile {
     /// Second names of stored tensors (tied weights), to their targets. CTranslate2 only.
     pub fn aliases(&self) -> &BTreeMap<String, String> {
         &self.aliases
-    }
-
-    /// Totals over all tensors.
-    pub fn summary(&self) -> Summary {
-        Summary::of(&self.tensors)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<usize> {
