@@ -82,3 +82,8 @@ pub fn whisper(name: &str) -> Result<Found> {
     import(&source, &made, Quantization::F32)?;
     Ok(Found { path: made, made: Some(folder) })
 }
+
+/// A base's name: of a path, what it ends with, which says nothing of this machine.
+pub fn file_name(name: &str) -> &str {
+    Path::new(name).file_name().and_then(|name| name.to_str()).unwrap_or(name)
+}

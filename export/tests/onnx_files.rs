@@ -5,6 +5,8 @@
 
 #[path = "onnx_small/mod.rs"]
 mod small;
+#[path = "small/mod.rs"]
+mod world;
 
 use partita_export::merged::Merged;
 use partita_export::onnx::proto::Extent;
@@ -19,6 +21,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use world::{Made, World};
 
 fn exported(dtype: Dtype) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -185,6 +188,47 @@ fn the_tokenizer_gives_the_models_own_tokens() {
     let place = |name: &str| text.place(marks.mark(name.parse::<Mark>().unwrap())).unwrap() as u32;
     let audio = text.ids.len() as u32;
     assert_eq!(prompt.get_ids(), [audio, audio, place("<st>"), place("<to:en>")]);
+}
+
+/// Bytes that merge by rank, marks behind the vocabulary.
+#[test]
+fn byte_level_tokenizers_give_the_models_own_tokens() {
+    let world = World::make(Made { architecture: "llama", ..Made::default() });
+    let merged = Merged::open(world.run().to_str().unwrap()).unwrap();
+    let out = world.out("graphs");
+    export(&merged, Dtype::Fp32, &out, MOST_INSIDE).unwrap();
+    let text = merged.text.as_ref().unwrap();
+    let ours = TextTokenizer::from_gguf(&WeightFile::open(&world.llm).unwrap()).unwrap();
+    let theirs = tokenizers::Tokenizer::from_file(out.join("tokenizer.json")).unwrap();
+    let config = json(&out, "config.json");
+    assert_eq!(config["partita"]["bases"], serde_json::json!(["encoder.gguf", "llm.gguf"]));
+    let pre = config["partita"]["pre"].as_str();
+    let path = out.join("tokenizer.json");
+    let ends = (None, None);
+    let again = TextTokenizer::from_json(&fs::read(&path).unwrap(), &path, ends, pre).unwrap();
+    let mut several = 0;
+    for sentence in [
+        "one two",
+        "drei  vier\n\n quatre",
+        "",
+        "it's 1234 o'clock",
+        " äöü 火车 🙂",
+        "the train   ",
+    ] {
+        let shortlist = &text.trained.config.shortlist;
+        let tokens = shortlist.encode(&ours, sentence);
+        let expected: Vec<u32> = tokens.iter().map(|&id| text.place(id).unwrap() as u32).collect();
+        let found = theirs.encode(sentence, false).unwrap();
+        assert_eq!(found.get_ids(), expected, "{sentence:?}: {:?}", found.get_tokens());
+        assert_eq!(theirs.decode(&expected, true).unwrap(), sentence);
+        assert_eq!(again.encode(sentence), expected, "{sentence:?}");
+        several += usize::from(tokens.len() < sentence.len());
+    }
+    assert!(several > 0, "nothing merged");
+    let prompt = theirs.encode("<|audio|><st><to:de>", false).unwrap();
+    let marks = Marks::for_tokenizer(&again);
+    let mark = |name: &str| marks.mark(name.parse::<Mark>().unwrap());
+    assert_eq!(prompt.get_ids(), [text.ids.len() as u32, mark("<st>"), mark("<to:de>")]);
 }
 
 #[test]

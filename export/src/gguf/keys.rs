@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::quant::Quant;
 use super::tokenizer::Tokens;
+use crate::bases::file_name;
 
 /// What a file says of itself.
 pub struct Card<'a> {
@@ -163,11 +164,6 @@ fn hex(bytes: &[u8]) -> String {
 
 fn codes(langs: &[Lang]) -> Value {
     langs.iter().map(|lang| lang.code().to_owned()).collect::<Vec<_>>().into()
-}
-
-/// A base's name: of a path, what it ends with, which says nothing of this machine.
-fn file_name(name: &str) -> &str {
-    Path::new(name).file_name().and_then(|name| name.to_str()).unwrap_or(name)
 }
 
 /// `270M`, `1.2B`.

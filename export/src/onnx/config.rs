@@ -9,6 +9,7 @@ use partita_model::whisper::WhisperConfig;
 use serde_json::{Map, Value, json};
 
 use super::tokenizer::{AUDIO, name};
+use crate::bases::file_name;
 use crate::merged::{Merged, Text};
 
 /// Samples of one encoder frame at 16 kHz.
@@ -89,6 +90,7 @@ fn config(model: &Merged, text: &Text) -> Result<Value> {
     let codes = |langs: &[partita_model::tokens::Lang]| -> Vec<&str> {
         langs.iter().map(|lang| lang.code()).collect()
     };
+    let bases = [&text.trained.encoder, &text.trained.llm].map(|base| file_name(base));
     Ok(json!({
         "model_type": "ultravox",
         "architectures": ["UltravoxModel"],
@@ -118,7 +120,8 @@ fn config(model: &Merged, text: &Text) -> Result<Value> {
         "partita": {
             "languages": codes(&text.trained.languages),
             "targets": codes(&text.trained.targets),
-            "bases": [text.trained.encoder, text.trained.llm],
+            "bases": bases,
+            "pre": super::tokenizer::pre(text)?,
         },
     }))
 }

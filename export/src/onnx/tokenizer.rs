@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result, bail, ensure};
 use partita_model::files::Array;
-use partita_model::tokens::TokenKind;
+use partita_model::tokens::{TokenKind, word_patterns};
 use serde_json::{Value, json};
 
 use crate::merged::Text;
@@ -17,26 +17,9 @@ const SPACE: &str = "\u{2581}";
 /// `tokenizer.json`: pieces under their new numbers, marks under their names, and [`AUDIO`] behind
 /// them all.
 ///
-/// SentencePiece merges the pair whose piece has the highest score, so merges are all pairs that
-/// make a piece, in the order of scores.
-///
 /// # Errors
-/// When the tokenizer is not SentencePiece's with scores, or two tokens have one name.
+/// When the tokenizer's keys are incomplete, or two tokens have one name.
 pub fn json(text: &Text) -> Result<Value> {
-    let file = &text.file;
-    let kind = file.metadata_str("tokenizer.ggml.model")?;
-    if kind != "llama" {
-        bail!("a tokenizer of the kind `{kind}`: SentencePiece with scores alone is exported");
-    }
-    let scores = match file.metadata().get("tokenizer.ggml.scores").and_then(|v| v.as_array()) {
-        Some(Array::F32(scores)) => scores,
-        _ => bail!("{}: no scores of tokens", file.path().display()),
-    };
-    let prefix = file
-        .metadata()
-        .get("tokenizer.ggml.add_space_prefix")
-        .is_none_or(|value| value.as_bool().unwrap_or(true));
-
     let names: Vec<String> = text.ids.iter().map(|&id| name(text, id)).collect::<Result<_>>()?;
     let mut vocabulary = serde_json::Map::new();
     for (place, name) in names.iter().map(String::as_str).chain([AUDIO]).enumerate() {
@@ -54,7 +37,71 @@ pub fn json(text: &Text) -> Result<Value> {
         added.push(token(place, name, special));
     }
     added.push(token(names.len(), AUDIO, true));
+    let pre = pre(text)?;
+    let parts = match &pre {
+        Some(pre) => byte_level(text, pre)?,
+        None => sentence_piece(text)?,
+    };
+    Ok(json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added,
+        "normalizer": parts.normalizer,
+        "pre_tokenizer": parts.pre_tokenizer,
+        "post_processor": null,
+        "decoder": parts.decoder,
+        "model": {
+            "type": "BPE",
+            "dropout": null,
+            "unk_token": text.tokenizer.unknown().and_then(|id| text.tokenizer.piece(id)),
+            "continuing_subword_prefix": null,
+            "end_of_word_suffix": null,
+            "fuse_unk": pre.is_none(),
+            "byte_fallback": pre.is_none(),
+            "ignore_merges": parts.whole_words,
+            "vocab": vocabulary,
+            "merges": parts.merges,
+        },
+    }))
+}
 
+/// How a byte-level tokenizer cuts texts into words; `None` for SentencePiece's with scores.
+///
+/// # Errors
+/// When it is neither.
+pub fn pre(text: &Text) -> Result<Option<String>> {
+    let file = &text.file;
+    match file.metadata_str("tokenizer.ggml.model")? {
+        "llama" => Ok(None),
+        "gpt2" => {
+            let pre = file.metadata().get("tokenizer.ggml.pre").and_then(|pre| pre.as_str());
+            Ok(Some(pre.unwrap_or("default").to_owned()))
+        }
+        kind => bail!("a tokenizer of the kind `{kind}`"),
+    }
+}
+
+/// What differs between kinds of tokenizers.
+struct Parts {
+    normalizer: Value,
+    pre_tokenizer: Value,
+    decoder: Value,
+    merges: Vec<String>,
+    whole_words: bool,
+}
+
+/// SentencePiece merges the pair whose piece has the highest score, so merges are all pairs that
+/// make a piece, in the order of scores.
+fn sentence_piece(text: &Text) -> Result<Parts> {
+    let metadata = text.file.metadata();
+    let scores = match metadata.get("tokenizer.ggml.scores").and_then(|v| v.as_array()) {
+        Some(Array::F32(scores)) => scores,
+        _ => bail!("{}: no scores of tokens", text.file.path().display()),
+    };
+    let prefix = metadata
+        .get("tokenizer.ggml.add_space_prefix")
+        .is_none_or(|value| value.as_bool().unwrap_or(true));
     let replace = |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
     let mut normalizers = vec![replace(" ", SPACE)];
     let mut decoders =
@@ -63,28 +110,47 @@ pub fn json(text: &Text) -> Result<Value> {
         normalizers.insert(0, json!({"type": "Prepend", "prepend": SPACE}));
         decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
     }
-    Ok(json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added,
-        "normalizer": {"type": "Sequence", "normalizers": normalizers},
-        "pre_tokenizer": null,
-        "post_processor": null,
-        "decoder": {"type": "Sequence", "decoders": decoders},
-        "model": {
-            "type": "BPE",
-            "dropout": null,
-            "unk_token": text.tokenizer.unknown().and_then(|id| text.tokenizer.piece(id)),
-            "continuing_subword_prefix": null,
-            "end_of_word_suffix": null,
-            "fuse_unk": true,
-            "byte_fallback": true,
-            "ignore_merges": false,
-            "vocab": vocabulary,
-            "merges": merges(text, scores),
-        },
-    }))
+    Ok(Parts {
+        normalizer: json!({"type": "Sequence", "normalizers": normalizers}),
+        pre_tokenizer: Value::Null,
+        decoder: json!({"type": "Sequence", "decoders": decoders}),
+        merges: merges(text, scores),
+        whole_words: false,
+    })
+}
+
+/// Words are cut by the published patterns, and their bytes, in GPT-2's letters, merge by rank.
+fn byte_level(text: &Text, pre: &str) -> Result<Parts> {
+    let known = || format!("{}: words are cut as `{pre}`", text.file.path().display());
+    let (patterns, whole_words) = word_patterns(pre).with_context(known)?;
+    let mut steps: Vec<Value> = patterns
+        .iter()
+        .map(|pattern| {
+            let pattern = json!({"Regex": pattern});
+            json!({"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false})
+        })
+        .collect();
+    let bytes = json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false,
+    });
+    steps.push(bytes.clone());
+    let all = text.file.metadata().get("tokenizer.ggml.merges").and_then(|v| v.as_array());
+    let all = all.and_then(Array::as_strings).context("no merges of tokens")?;
+    let kept = |piece: &str| {
+        let id = text.tokenizer.id(piece);
+        id.is_some_and(|id| text.ids.binary_search(&id).is_ok())
+    };
+    let is_kept = |line: &&String| {
+        let cut = line.split_once(' ');
+        cut.is_some_and(|(left, right)| kept(left) && kept(right) && kept(&[left, right].concat()))
+    };
+    Ok(Parts {
+        normalizer: Value::Null,
+        pre_tokenizer: json!({"type": "Sequence", "pretokenizers": steps}),
+        decoder: bytes,
+        merges: all.iter().filter(is_kept).cloned().collect(),
+        whole_words,
+    })
 }
 
 /// A token as it is written: a mark by its name.

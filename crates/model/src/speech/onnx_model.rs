@@ -37,6 +37,9 @@ struct Config {
 struct Own {
     languages: Vec<Lang>,
     targets: Vec<Lang>,
+    /// How texts are cut into words, for byte-level tokenizers.
+    #[serde(default)]
+    pre: Option<String>,
 }
 
 const CONFIG: &str = "config.json";
@@ -75,9 +78,9 @@ impl OnnxModel {
             ModelError::Companion { path: file.clone(), reason: cause.to_string() }
         })?;
         let file = folder.join(TOKENIZER);
-        let (start, end) = (Some(config.bos_token_id), Some(config.eos_token_id));
-        let tokenizer = TextTokenizer::from_json(&read(&file)?, &file, start, end)?;
-        let Own { languages, targets } = config.partita;
+        let ends = (Some(config.bos_token_id), Some(config.eos_token_id));
+        let Own { languages, targets, pre } = config.partita;
+        let tokenizer = TextTokenizer::from_json(&read(&file)?, &file, ends, pre.as_deref())?;
         Ok(Self { folder, suffix, languages, targets, tokenizer: Arc::new(tokenizer) })
     }
 

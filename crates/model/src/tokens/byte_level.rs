@@ -23,10 +23,24 @@ pub(super) struct ByteScheme {
 impl ByteScheme {
     pub fn read(keys: Keys, vocabulary: &Vocabulary) -> Result<Self, ModelError> {
         const KEY: &str = "merges";
+        let name = keys.text("pre")?.unwrap_or("default");
+        let splitter = Splitter::named(name).ok_or_else(|| {
+            let known = Splitter::names().collect::<Vec<_>>().join(", ");
+            keys.wrong("pre", format!("is {:?}; known are {known}", shown(name)))
+        });
         let lines = keys.strings(KEY)?;
+        Self::new(lines, vocabulary, splitter?).map_err(|reason| keys.wrong(KEY, reason))
+    }
+
+    /// Of merges in their order, a line each.
+    pub fn new(
+        lines: &[String],
+        vocabulary: &Vocabulary,
+        splitter: Splitter,
+    ) -> Result<Self, String> {
         let mut merges = HashMap::with_capacity(lines.len());
         for (rank, line) in (0..).zip(lines) {
-            let wrong = |reason: &str| keys.wrong(KEY, format!("merge {rank} {reason}"));
+            let wrong = |reason: &str| format!("merge {rank} {reason}");
             // The first letter belongs to the left piece, even if it is a space.
             let cut = line.char_indices().skip(1).find(|&(_, letter)| letter == ' ');
             let (left, right) = cut
@@ -41,11 +55,6 @@ impl ByteScheme {
         }
         let token = |byte: u8| vocabulary.text_id(letter(byte).encode_utf8(&mut [0; 4]));
         let bytes = (0..=u8::MAX).map(token).collect();
-        let name = keys.text("pre")?.unwrap_or("default");
-        let splitter = Splitter::named(name).ok_or_else(|| {
-            let known = Splitter::names().collect::<Vec<_>>().join(", ");
-            keys.wrong("pre", format!("is {:?}; known are {known}", shown(name)))
-        })?;
         Ok(Self { merges, bytes, splitter })
     }
 

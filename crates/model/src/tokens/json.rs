@@ -1,7 +1,9 @@
-//! Exported SentencePiece tokenizers: `tokenizer.json` as Hugging Face's libraries read it.
+//! Exported tokenizers: `tokenizer.json` as Hugging Face's libraries read it.
 
+use super::byte_level::ByteScheme;
 use super::score::{ScoreScheme, byte};
-use super::tokenizer::{Special, TextTokenizer};
+use super::split::Splitter;
+use super::tokenizer::{Scheme, Special, TextTokenizer};
 use super::vocabulary::{MOST_TOKENS, TokenKind, Vocabulary};
 use crate::error::ModelError;
 use serde::Deserialize;
@@ -38,22 +40,25 @@ struct Model {
 
 impl TextTokenizer {
     /// Reads the content of a `tokenizer.json` that `partita-export onnx` wrote: pieces, and the pairs
-    /// that make pieces in the order of what SentencePiece scores them. `origin` is named in errors;
-    /// the start and the end, which such files do not name, are `bos` and `eos`.
+    /// that make pieces in the order of what SentencePiece scores them; or pieces of bytes, for which
+    /// `pre` names the cutting into words (`tokenizer.ggml.pre` of GGUF files). `origin` is named in
+    /// errors; the start and the end, which such files do not name, are `bos` and `eos`.
     ///
     /// # Errors
     /// When it is no such file, or a token is beyond the vocabulary.
     pub fn from_json(
         json: &[u8],
         origin: &Path,
-        bos: Option<u32>,
-        eos: Option<u32>,
+        (bos, eos): (Option<u32>, Option<u32>),
+        pre: Option<&str>,
     ) -> Result<Self, ModelError> {
         let wrong = |reason: String| ModelError::Companion { path: origin.to_owned(), reason };
         let file: File = serde_json::from_slice(json).map_err(|cause| wrong(cause.to_string()))?;
         let model = &file.model;
-        if model.kind != "BPE" || !model.byte_fallback {
-            return Err(wrong("not SentencePiece's pieces with bytes (BPE, byte_fallback)".into()));
+        if model.kind != "BPE" || model.byte_fallback == pre.is_some() {
+            let reason = "neither SentencePiece's pieces with bytes (BPE, byte_fallback) nor \
+                byte-level BPE with a known cutting into words";
+            return Err(wrong(reason.to_owned()));
         }
         let count = model.vocab.len();
         if count == 0 || count > MOST_TOKENS {
@@ -65,7 +70,7 @@ impl TextTokenizer {
             let fault = || wrong(format!("token {id} twice, or not below {count}"));
             piece.clone_into(place.ok_or_else(fault)?);
         }
-        let is_byte = |piece: &String| byte(piece).is_some();
+        let is_byte = |piece: &String| pre.is_none() && byte(piece).is_some();
         let kind = |piece| if is_byte(piece) { TokenKind::Byte } else { TokenKind::Normal };
         let mut kinds: Vec<TokenKind> = pieces.iter().map(kind).collect();
         for added in &file.added_tokens {
@@ -82,6 +87,13 @@ impl TextTokenizer {
             return Err(wrong(format!("no token {id}, which starts or ends texts")));
         }
         let vocabulary = Vocabulary::new(&pieces, kinds).map_err(wrong)?;
+        let special = Special { bos, eos, unknown, padding: None };
+        if let Some(name) = pre {
+            let unknown = || wrong(format!("no cutting into words is called {name:?}"));
+            let splitter = Splitter::named(name).ok_or_else(unknown)?;
+            let scheme = ByteScheme::new(&model.merges, &vocabulary, splitter).map_err(wrong)?;
+            return Ok(Self::of(vocabulary, Scheme::Bytes(scheme), special));
+        }
         // The first pair that makes a piece says how early it is made.
         let mut scores = vec![-(MOST_TOKENS as f32); count];
         let mut made = 0;
@@ -98,8 +110,7 @@ impl TextTokenizer {
         if unknown.is_none() && scheme.byte_tokens().contains(&None) {
             return Err(wrong("no token of what is unknown, and not every byte has one".into()));
         }
-        let special = Special { bos, eos, unknown, padding: None };
-        Ok(Self::of_scores(vocabulary, scheme, special))
+        Ok(Self::of(vocabulary, Scheme::Scores(scheme), special))
     }
 }
 

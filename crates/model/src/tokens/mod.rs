@@ -23,5 +23,6 @@ mod vocabulary;
 
 pub use marks::{Lang, Mark, Marks};
 pub use shortlist::{Shortlist, ShortlistBuilder};
+pub use split::word_patterns;
 pub use tokenizer::TextTokenizer;
 pub use vocabulary::TokenKind;

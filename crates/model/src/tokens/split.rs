@@ -76,6 +76,30 @@ impl Splitter {
     }
 }
 
+/// The patterns by which byte-level tokenizers of this name (`tokenizer.ggml.pre`) cut texts into words,
+/// one after the other, as they were published, for libraries whose expressions look ahead; and whether
+/// a word that is a token is taken whole. `None` for a name that is not known.
+///
+/// ```
+/// let (patterns, whole_words) = partita_model::tokens::word_patterns("smollm").unwrap();
+/// assert_eq!((patterns[0].as_str(), whole_words), (r"\p{N}", false));
+/// assert!(patterns[1].ends_with(r"|\s+(?!\S)|\s+"));
+/// ```
+pub fn word_patterns(name: &str) -> Option<(Vec<String>, bool)> {
+    let scheme = SCHEMES.iter().find(|scheme| scheme.names.contains(&name))?;
+    let plain = |pattern: &&str| {
+        let plain = match pattern.strip_prefix("(?x)") {
+            Some(spaced) => spaced.replace(char::is_whitespace, "").replace(r"\x20", " "),
+            None => (*pattern).to_owned(),
+        };
+        match plain.strip_suffix(r"|\s+") {
+            Some(rest) => format!(r"{rest}|\s+(?!\S)|\s+"),
+            None => plain,
+        }
+    };
+    Some((scheme.patterns.iter().map(plain).collect(), scheme.whole_words))
+}
+
 /// Cuts one stretch of a text into what a pattern finds and what lies between.
 fn cut(pattern: &Regex, text: &str, stretch: Range<usize>, into: &mut Vec<Range<usize>>) {
     let Some(inside) = text.get(stretch.clone()) else { return };

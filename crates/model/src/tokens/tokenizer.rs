@@ -51,8 +51,9 @@ pub struct TextTokenizer {
     adds_bos: bool,
 }
 
+/// How tokens are made of a text.
 #[derive(Debug, Clone)]
-enum Scheme {
+pub(super) enum Scheme {
     Scores(ScoreScheme),
     Bytes(ByteScheme),
 }
@@ -128,19 +129,19 @@ impl TextTokenizer {
         })
     }
 
-    /// Of SentencePiece's pieces with scores, and the tokens that have a use of their own.
-    pub(super) fn of_scores(vocabulary: Vocabulary, scheme: ScoreScheme, special: Special) -> Self {
+    /// Of tokens, how they are made, and those that have a use of their own.
+    pub(super) fn of(vocabulary: Vocabulary, scheme: Scheme, special: Special) -> Self {
         let Special { bos, eos, unknown, padding } = special;
         Self {
             user_defined: of_kinds(&vocabulary, &[TokenKind::UserDefined]),
             vocabulary,
-            scheme: Scheme::Scores(scheme),
+            adds_bos: matches!(scheme, Scheme::Scores(_)),
+            scheme,
             bos,
             eos,
             end_of_turn: None,
             unknown,
             padding,
-            adds_bos: true,
         }
     }
 
