@@ -160,4 +160,31 @@ mod tests {
         assert_eq!(words("llama-bpe", "12345é"), ["123", "45", "é"]);
         assert_eq!(words("default", "a, 1234"), ["a", ",", " ", "123", "4"]);
     }
+    /// Hugging Face's splitter with the published expressions cuts where ours do without looking ahead.
+    #[test]
+    fn published_patterns_cut_alike() {
+        use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+        use tokenizers::{
+            OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior,
+        };
+        for name in Splitter::names() {
+            let (patterns, _) = word_patterns(name).unwrap();
+            for text in [
+                "I'm  12345 \n\n x!\n",
+                "It's THEY'LL 3.14\t\tend   ",
+                "Grüße, 世界! 🙂🙂 \r\n a1b2",
+                "   $+<x>^~|  ½",
+            ] {
+                let mut cut = PreTokenizedString::from(text);
+                for pattern in &patterns {
+                    let pattern = SplitPattern::Regex(pattern.clone());
+                    let isolated = SplitDelimiterBehavior::Isolated;
+                    Split::new(pattern, isolated, false).unwrap().pre_tokenize(&mut cut).unwrap();
+                }
+                let theirs = cut.get_splits(OffsetReferential::Original, OffsetType::Byte);
+                let theirs: Vec<&str> = theirs.iter().map(|(word, ..)| *word).collect();
+                assert_eq!(words(name, text), theirs, "{name}: {text:?}");
+            }
+        }
+    }
 }
