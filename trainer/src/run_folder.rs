@@ -17,6 +17,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use partita_model::installed;
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::parallel::{Processes, together};
@@ -29,20 +30,7 @@ const CONFIG: &str = "config.toml";
 /// # Errors
 /// When neither tells a place.
 pub fn runs_folder() -> Result<PathBuf> {
-    Ok(home()?.join("runs"))
-}
-
-/// Where runs and models are: `$PARTITA_HOME`, or the user's folder for application data.
-///
-/// # Errors
-/// When neither tells a place.
-pub fn home() -> Result<PathBuf> {
-    if let Some(home) = std::env::var_os("PARTITA_HOME").filter(|home| !home.is_empty()) {
-        return Ok(PathBuf::from(home));
-    }
-    let folders = directories::ProjectDirs::from("", "", "partita")
-        .context("this user has no home folder; set PARTITA_HOME to a folder")?;
-    Ok(folders.data_dir().to_owned())
+    Ok(installed::home()?.join("runs"))
 }
 
 /// A run that this process alone may go on with.

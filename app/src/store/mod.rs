@@ -37,6 +37,7 @@ mod pull;
 mod record;
 mod source;
 
+use partita_model::installed;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -87,13 +88,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoHome`], or [`StoreError::Catalogue`] when `models.toml` there is wrong.
     pub fn open() -> Result<Self, StoreError> {
-        match std::env::var_os("PARTITA_HOME").filter(|home| !home.is_empty()) {
-            Some(home) => Self::at(PathBuf::from(home)),
-            None => {
-                let folders = directories::ProjectDirs::from("", "", "partita");
-                Self::at(folders.ok_or(StoreError::NoHome)?.data_dir())
-            }
-        }
+        Self::at(installed::home().map_err(|_| StoreError::NoHome)?)
     }
 
     /// The store in that folder.

@@ -8,6 +8,7 @@
 //! - [`tokens`]: text to token ids and back, marks of tasks and languages, shortlists;
 //! - [`whisper`]: Whisper's encoder and decoder, their import and decoding;
 //! - [`search`]: the search for a text, shared by all decoders;
+//! - [`installed`]: where models and runs lie;
 //! - [`languages`]: their names, and which one a text is in;
 //! - [`device`], [`machine`]: where networks run, and what they may use there;
 //! - [`engine`]: what every engine can be asked; [`longform`]: audio of any length through one.
@@ -16,6 +17,7 @@ pub mod device;
 pub mod engine;
 pub mod error;
 pub mod files;
+pub mod installed;
 pub mod languages;
 pub mod llm;
 pub mod longform;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use partita_model::files::WeightFile;
+use partita_model::installed;
 use partita_model::speech::TrainedModel;
 
 use crate::bases;
@@ -47,14 +48,14 @@ impl Source {
                 llm,
             });
         }
-        let folder = if path.is_dir() { path.to_owned() } else { bases::store()?.join(name) };
+        let folder = if path.is_dir() { path.to_owned() } else { installed::store()?.join(name) };
         let is_foreign =
             ["model.bin", "model.safetensors"].iter().any(|n| folder.join(n).is_file());
         if !path.is_file() && is_foreign && folder.join("tokenizer.json").is_file() {
             return Ok(Self::ForeignWhisper(folder));
         }
         let file = match path.is_dir() {
-            true => bases::largest(path)
+            true => installed::largest(path)
                 .with_context(|| format!("no GGUF file in {}", path.display()))?,
             false => bases::gguf(name)?.path,
         };

@@ -1,6 +1,6 @@
 //! Where ONNX Runtime is.
 
-use partita_export::bases;
+use partita_model::installed;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ fn find() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("ORT_DYLIB_PATH") {
         return Some(path.into());
     }
-    let folder = bases::home().ok()?.join("models/onnxruntime");
+    let folder = installed::store().ok()?.join("onnxruntime");
     let is_library = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         name.contains("onnxruntime") && ["so", "dylib", "dll"].iter().any(|end| name.contains(end))

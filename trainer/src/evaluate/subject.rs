@@ -8,6 +8,7 @@ use candle_core::Device;
 use partita_audio::SAMPLE_RATE;
 use partita_corpus::manifest::NO_LANGUAGE;
 use partita_model::engine::{Engine, Request, Text};
+use partita_model::installed;
 use partita_model::nn;
 use partita_model::speech::{self, SpeechEngine, SpeechNetwork, TrainedModel, Wish};
 use partita_model::tokens::Lang;
@@ -15,7 +16,7 @@ use partita_model::whisper::{Padding, Whisper};
 
 use super::weights::choose;
 use super::{Options, Precision, Task};
-use crate::speech::{Files, find};
+use crate::speech::Files;
 
 /// A model that answers.
 pub(super) struct Subject {
@@ -178,8 +179,8 @@ fn whisper_file(run: &Path) -> Result<Option<PathBuf>> {
     match name {
         _ if run.is_file() => Ok(Some(run.to_owned())),
         _ if run.exists() => Ok(None),
-        "whisper" => find("whisper-base").map(Some),
-        _ if name.starts_with("whisper-") => find(name).map(Some),
+        "whisper" => Ok(Some(installed::gguf("whisper-base")?)),
+        _ if name.starts_with("whisper-") => Ok(Some(installed::gguf(name)?)),
         _ => Ok(None),
     }
 }

@@ -14,7 +14,6 @@ mod probe;
 mod start;
 mod written;
 
-pub(crate) use bases::find;
 pub use bases::{Files, open_bases};
 pub use feed::Share;
 pub(crate) use names::{module_name, own_name};
