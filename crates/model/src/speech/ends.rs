@@ -17,9 +17,7 @@ impl Ends {
     /// # Errors
     /// When the tokenizer has no such token.
     pub fn of(tokenizer: &TextTokenizer) -> Result<Self, ModelError> {
-        let known = [tokenizer.end_of_turn(), tokenizer.eos()];
-        let mut ends: Vec<u32> = known.into_iter().flatten().collect();
-        ends.dedup();
+        let ends = tokenizer.ends();
         let [end, others @ ..] = ends.as_slice() else {
             return Err(ModelError::Tokenizer("no token that ends an answer".to_owned()));
         };

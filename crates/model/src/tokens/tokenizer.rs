@@ -4,7 +4,7 @@ use super::byte_level::{ByteScheme, unspelled};
 use super::keys::Keys;
 use super::merge::Merged;
 use super::score::{SPACE, ScoreScheme, byte};
-use super::vocabulary::{TokenKind, Vocabulary};
+use super::vocabulary::{ENDS, TokenKind, Vocabulary};
 use crate::error::ModelError;
 use crate::files::WeightFile;
 
@@ -316,6 +316,20 @@ impl TextTokenizer {
     /// The token that ends a turn of a conversation.
     pub fn end_of_turn(&self) -> Option<u32> {
         self.end_of_turn
+    }
+
+    /// All tokens that end a turn or a text, [`end_of_turn`](Self::end_of_turn) and
+    /// [`eos`](Self::eos) first: models of others end with any of those that llama.cpp knows.
+    pub fn ends(&self) -> Vec<u32> {
+        let mut ends: Vec<u32> = [self.end_of_turn, self.eos].into_iter().flatten().collect();
+        for id in ENDS.iter().filter_map(|name| self.id(name)) {
+            let is_control = self.kind(id) == Some(TokenKind::Control);
+            if is_control && !ends.contains(&id) {
+                ends.push(id);
+            }
+        }
+        ends.dedup();
+        ends
     }
 
     /// The token for what has no piece.

@@ -12,7 +12,7 @@ pub(super) const MOST_TOKENS: usize = 1 << 22;
 
 /// Names by which llama.cpp knows a token that ends a text, and takes it as a control token
 /// whatever the file says.
-const ENDS: [&str; 16] = [
+pub(super) const ENDS: [&str; 16] = [
     "<|eot_id|>",
     "<|im_end|>",
     "<|end|>",
