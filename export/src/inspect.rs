@@ -16,6 +16,8 @@ use crate::onnx::{OnnxFile, OnnxTensor, Port};
 const FEW: usize = 8;
 /// Characters of a long string that are shown.
 const SHORT: usize = 120;
+/// Characters of a table's cell that are shown.
+const WIDEST: usize = 200;
 
 /// A file's content, whatever its format.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl Listing {
             && let Ok(file) = File::open(path)
         {
             // One that cannot be read is named below.
-            let _ = file.take(2).read_to_end(&mut start);
+            let _ = file.take(9).read_to_end(&mut start);
         }
         match OnnxFile::looks_like(&start) {
             true => Ok(Self::of_graph(path, OnnxFile::open(path)?)),
@@ -342,7 +344,13 @@ pub(crate) fn table(
         [] => Vec::new(),
         heads => vec![heads.iter().map(|head| (*head).to_owned()).collect()],
     };
-    let rows: Vec<_> = heads.into_iter().chain(rows).collect();
+    // A column is as wide as its widest cell: a name without end must not widen every row.
+    let cut = |cell: String| match cell.char_indices().nth(WIDEST) {
+        Some((end, _)) => format!("{}…", cell.get(..end).unwrap_or_default()),
+        None => cell,
+    };
+    let rows = rows.into_iter().map(|row| row.into_iter().map(cut).collect());
+    let rows: Vec<Vec<String>> = heads.into_iter().chain(rows).collect();
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
     };

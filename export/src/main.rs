@@ -68,9 +68,9 @@ enum Command {
     /// Shows what a file of weights or a graph holds: metadata, tensors, sizes by type.
     ///
     /// Reads GGUF (2, 3), safetensors (a file, or a folder of shards), CTranslate2's model.bin and
-    /// ONNX (with inputs, outputs and operators), told apart by their content. Only the header is
-    /// read and checked; shapes are in PyTorch order. A file that cannot be read is named on standard error, the others are still shown,
-    /// and the exit status is 1.
+    /// ONNX (with inputs, outputs and operators), told apart by their content. Weights themselves
+    /// are not read; shapes are in PyTorch order. A file that cannot be read is named on standard
+    /// error, the others are still shown, and the exit status is 1.
     #[command(after_help = "Examples:\n  \
         partita-export inspect model.gguf\n  \
         partita-export inspect --tensors model.safetensors | less\n  \

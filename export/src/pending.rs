@@ -18,8 +18,11 @@ pub struct Pending {
 
 /// What names of hidden folders begin with.
 const PREFIX: &str = ".partita-export-";
-/// A folder as young may be one whose maker has not locked it yet.
-const YOUNG: Duration = Duration::from_secs(60);
+/// What names of files end with that are replaced.
+const BEFORE: &str = ".before";
+/// A folder in which something changed since may still be in use: by one that has not locked it yet, or
+/// on another machine whose locks are not seen here.
+const YOUNG: Duration = Duration::from_secs(6 * 3600);
 
 impl Pending {
     /// Makes the target folder, if need be, and a hidden one inside, which disappears when this is
@@ -70,7 +73,7 @@ impl Pending {
     /// # Errors
     /// When a file cannot be moved.
     pub fn place(self) -> Result<Vec<(PathBuf, u64)>> {
-        let aside = |name: &str| self.folder.path().join(format!("{name}.before"));
+        let aside = |name: &str| self.folder.path().join(format!("{name}{BEFORE}"));
         let mut sizes = Vec::new();
         let mut placed: Vec<(PathBuf, Option<PathBuf>)> = Vec::new();
         let mut place = |name: &str| -> std::io::Result<()> {
@@ -81,7 +84,9 @@ impl Pending {
             target.parent().map_or(Ok(()), fs::create_dir_all)?;
             let before = match fs::symlink_metadata(&target).is_ok() {
                 true => {
-                    fs::rename(&target, aside(name))?;
+                    // Where there are links, the old file stays until the new one takes its place.
+                    fs::hard_link(&target, aside(name))
+                        .or_else(|_| fs::rename(&target, aside(name)))?;
                     Some(aside(name))
                 }
                 false => None,
@@ -114,15 +119,42 @@ fn locked(folder: &Path) -> Option<File> {
     folder.try_lock().ok().map(|()| folder)
 }
 
-/// Takes away hidden folders that nobody uses any more.
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// Takes away hidden folders that nobody uses any more. What one had put aside and not replaced goes
+/// back to its place.
 fn sweep(target: &Path) {
-    for entry in fs::read_dir(target).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let is_ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX));
-        let changed = entry.metadata().and_then(|data| data.modified()).ok();
-        let age = changed.and_then(|changed| changed.elapsed().ok());
-        if is_ours && age.is_some_and(|age| age > YOUNG) && locked(&entry.path()).is_some() {
-            let _ = fs::remove_dir_all(entry.path());
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        path.is_dir() && name.is_some_and(|name| name.starts_with(PREFIX))
+    };
+    let is_old = |path: &Path| {
+        let changed = fs::symlink_metadata(path).and_then(|data| data.modified()).ok();
+        changed.and_then(|changed| changed.elapsed().ok()).is_some_and(|age| age > YOUNG)
+    };
+    for folder in entries(target).filter(is_ours) {
+        if is_old(&folder)
+            && entries(&folder).all(|path| is_old(&path))
+            && locked(&folder).is_some()
+        {
+            restore(&folder, target);
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
+}
+
+/// Puts back what was put aside, where nothing has taken its place.
+fn restore(folder: &Path, target: &Path) {
+    for path in entries(folder) {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if path.is_dir() {
+            restore(&path, &target.join(name));
+        } else if let Some(name) = name.strip_suffix(BEFORE)
+            && fs::symlink_metadata(target.join(name)).is_err()
+        {
+            let _ = fs::rename(&path, target.join(name));
         }
     }
 }
@@ -172,8 +204,11 @@ mod tests {
         let left = |name: &str| {
             let folder = target.path().join(format!("{PREFIX}{name}"));
             fs::create_dir(&folder).unwrap();
-            fs::write(folder.join("half.gguf"), "half").unwrap();
             let old = std::time::SystemTime::now() - 2 * YOUNG;
+            for (file, content) in [("half.gguf", "half"), ("whole.gguf.before", name)] {
+                fs::write(folder.join(file), content).unwrap();
+                File::open(folder.join(file)).unwrap().set_modified(old).unwrap();
+            }
             File::open(&folder).unwrap().set_modified(old).unwrap();
             folder
         };
@@ -181,8 +216,11 @@ mod tests {
         let other = locked(&used).unwrap();
         let pending = Pending::inside(target.path()).unwrap();
         assert!(!killed.exists() && used.exists() && pending.folder().exists());
+        let whole = target.path().join("whole.gguf");
+        assert_eq!(fs::read_to_string(&whole).unwrap(), "killed", "put back");
         drop(other);
         let next = Pending::inside(target.path()).unwrap();
         assert!(!used.exists() && pending.folder().exists() && next.folder().exists());
+        assert_eq!(fs::read_to_string(&whole).unwrap(), "killed", "something is in its place");
     }
 }

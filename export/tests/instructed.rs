@@ -105,8 +105,11 @@ fn a_question_is_read_with_the_audio_and_answered_greedily() {
     let written = engine.write(&german, Draft::default()).unwrap();
     assert_eq!(engine.spell(&written.tokens).unwrap().trim(), text(&heard.text));
     assert_eq!((written.language.as_str(), written.silent), ("de", false));
-    let draft = Draft { tokens: &written.tokens, forced: 1 };
+    let draft = Draft { tokens: &written.tokens, forced: 0 };
     assert_eq!(engine.write(&german, draft).unwrap().tokens, written.tokens);
+    let other = [written.tokens[0] + 1];
+    let forced = engine.write(&german, Draft { tokens: &other, forced: 1 }).unwrap().tokens;
+    assert!(forced[0] == other[0] && forced != written.tokens, "what must stay stays");
     assert_eq!(engine.translate("de", &written).unwrap(), translated);
     for wrong in ["xx", "tlh"] {
         let request = Request { language: Some(wrong.to_owned()), ..Request::default() };
@@ -148,6 +151,12 @@ fn templates_that_fail_are_named() {
             "fuel",
         ),
         ("{{ messages[0].content.unknown() }}", "unknown method"),
+        ("{{ '{:>9223372036854775808}'.format(1) }}", "unknown method"),
+        ("{% set a = 'x' * 100000 %}{{ a.replace('x', a) }}", "fuel"),
+        ("{{ ''.join(['x' * 1000000] * 100000) }}", "unknown method"),
+        ("{{ 'a'.startswith(['b'] * 100000000) }}", "unknown method"),
+        ("{{ messages[0].content }}{{ 'x' * 70000 }}", "bytes of a turn"),
+        ("{{ raise_exception('\u{1b}]0;it\u{7}') }}", "]0;it"),
     ] {
         let error = with_template(&llm, template);
         assert!(error.contains("others-F32.gguf: metadata `tokenizer.chat_template`"), "{error}");

@@ -166,7 +166,7 @@ fn a_pair_of_others_is_imported_and_used() {
     let direct = partita(&[&whole[..], &["--model", pair.to_str().unwrap(), &clip]].concat());
     assert_eq!(text(&imported), text(&direct.success()));
 
-    // A language model alone, and one of a pair of ours that lost its other half, say so.
+    // A language model alone, and the other half of a pair, say so.
     for (file, reason) in [
         (world.llm.clone(), "neither Whisper nor half of a speech model's pair"),
         (pair.with_file_name("mmproj-others-F32.gguf"), "neither Whisper nor half"),

@@ -53,17 +53,40 @@ pub fn is_known(code: &str) -> bool {
 /// assert_eq!(detected("1984", &among), None);
 /// ```
 pub fn detected(text: &str, among: &[String]) -> Option<(String, f32)> {
-    fn known(code: &String) -> Option<(Lang, &String)> {
-        let name = match name(code) {
-            "Chinese" => "Mandarin",
-            "Norwegian" => "Bokmal",
-            name => name,
-        };
-        Some((Lang::all().iter().copied().find(|lang| lang.eng_name() == name)?, code))
-    }
-    let known: Vec<_> = among.iter().filter_map(known).collect();
+    let known = among.iter().filter_map(|code| Some((told(code)?, code)));
+    let known: Vec<(Lang, &String)> = known.collect();
     let allowed = known.iter().map(|(lang, _)| *lang).collect();
     let found = Detector::with_allowlist(allowed).detect(text)?;
     let (_, code) = known.iter().find(|(lang, _)| *lang == found.lang())?;
     Some(((*code).clone(), found.confidence() as f32))
+}
+
+/// The language of a code as the detector calls it, if it can tell it.
+fn told(code: &str) -> Option<Lang> {
+    let name = match name(code) {
+        "Chinese" => "Mandarin",
+        "Norwegian" => "Bokmal",
+        "Sinhala" => "Sinhalese",
+        "Slovenian" => "Slovene",
+        name => name,
+    };
+    Lang::all().iter().copied().find(|lang| lang.eng_name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_language_that_can_be_told_has_its_code() {
+        let codes: Vec<String> = LANGUAGES.iter().map(|(code, _)| (*code).to_owned()).collect();
+        let mut missing: Vec<&str> = Lang::all()
+            .iter()
+            .filter(|lang| !codes.iter().any(|code| told(code) == Some(**lang)))
+            .map(|lang| lang.eng_name())
+            .collect();
+        missing.sort_unstable();
+        // What Whisper does not know.
+        assert_eq!(missing, ["Akan", "Esperanto", "Oriya", "Zulu"]);
+    }
 }

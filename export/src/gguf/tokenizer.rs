@@ -100,15 +100,19 @@ impl Tokens {
         let Some(tokens) = tokens.and_then(Array::as_strings) else { bail!("no tokens") };
         let ids: HashMap<&str, u32> = tokens.iter().map(String::as_str).zip(0..).collect();
         let kept = |piece: &str| ids.get(piece).is_some_and(|&id| self.new_id(id).is_some());
-        let is_kept = |line: &&String| {
-            // The first letter belongs to the left piece, even if it is a space.
-            let cut = line.char_indices().skip(1).find(|&(_, letter)| letter == ' ');
-            cut.and_then(|(at, _)| Some((line.get(..at)?, line.get(at + 1..)?))).is_some_and(
-                |(left, right)| kept(left) && kept(right) && kept(&[left, right].concat()),
-            )
-        };
-        Ok(lines.iter().filter(is_kept).cloned().collect())
+        Ok(kept_merges(lines, kept))
     }
+}
+
+/// Those merges whose pieces are all kept, and what they make.
+pub fn kept_merges(lines: &[String], kept: impl Fn(&str) -> bool) -> Vec<String> {
+    let is_kept = |line: &&String| {
+        // The first letter belongs to the left piece, even if it is a space.
+        let cut = line.char_indices().skip(1).find(|&(_, letter)| letter == ' ');
+        cut.and_then(|(at, _)| Some((line.get(..at)?, line.get(at + 1..)?)))
+            .is_some_and(|(left, right)| kept(left) && kept(right) && kept(&[left, right].concat()))
+    };
+    lines.iter().filter(is_kept).cloned().collect()
 }
 
 /// Names of the rows that are kept for marks, also for marks to come.

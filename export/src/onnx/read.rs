@@ -92,9 +92,10 @@ const ELEMENTS: [(&str, u64); 25] = [
 const DEEPEST: usize = 16;
 
 impl OnnxFile {
-    /// Whether the bytes begin as an ONNX file does: with the version of the format.
+    /// Whether the bytes, nine at least, begin as an ONNX file does: with the version of the format.
+    /// A safetensors file whose header's length begins alike has `{` for its ninth.
     pub fn looks_like(bytes: &[u8]) -> bool {
-        matches!(bytes, [0x08, 1..=100, ..])
+        matches!(bytes, [0x08, 1..=100, ..]) && bytes.get(8) != Some(&b'{')
     }
 
     /// Maps the file and looks into it.
@@ -125,6 +126,7 @@ impl OnnxFile {
                 (2, Field::Bytes(name)) => producer[0] = text(name)?,
                 (3, Field::Bytes(version)) => producer[1] = text(version)?,
                 (7, Field::Bytes(graph)) => {
+                    ensure!(graphs == 0, "several graphs: no ONNX model");
                     graphs += 1;
                     file.graph(graph, bytes, 0)?;
                 }
@@ -139,7 +141,7 @@ impl OnnxFile {
                 _ => {}
             }
         }
-        ensure!(graphs == 1, "{graphs} graphs: no ONNX model");
+        ensure!(graphs == 1, "no graph: no ONNX model");
         file.producer = producer.join(" ").trim().to_owned();
         Ok(file)
     }
@@ -181,7 +183,9 @@ impl OnnxFile {
             let (5, Field::Bytes(attribute)) = field? else { continue };
             for field in fields(attribute) {
                 match field? {
-                    (5, Field::Bytes(tensor)) => self.tensor(tensor, made.as_deref(), file)?,
+                    // One constant is named by what the node makes; lists of them by themselves.
+                    (5, Field::Bytes(tensor)) => self.tensor(tensor, made.take(), file)?,
+                    (10, Field::Bytes(tensor)) => self.tensor(tensor, None, file)?,
                     (6 | 11, Field::Bytes(graph)) => self.graph(graph, file, depth + 1)?,
                     _ => {}
                 }
@@ -190,7 +194,7 @@ impl OnnxFile {
         Ok(())
     }
 
-    fn tensor(&mut self, tensor: &[u8], made: Option<&str>, file: &[u8]) -> Result<()> {
+    fn tensor(&mut self, tensor: &[u8], made: Option<String>, file: &[u8]) -> Result<()> {
         let (mut name, mut element, mut shape) = (String::new(), 0, Vec::new());
         let (mut raw, mut typed, mut outside) = (None, 0u64, BTreeMap::new());
         for field in fields(tensor) {
@@ -214,7 +218,7 @@ impl OnnxFile {
                 _ => {}
             }
         }
-        let name = made.map_or(name, str::to_owned);
+        let name = made.unwrap_or(name);
         ensure!(!name.is_empty(), "weight {} has no name", self.tensors.len());
         ensure!(shape.len() <= 16, "weight {name:?} has {} dimensions", shape.len());
         let known = usize::try_from(element).ok().and_then(|element| ELEMENTS.get(element));

@@ -7,6 +7,7 @@ use partita_model::files::Array;
 use partita_model::tokens::{TokenKind, word_patterns};
 use serde_json::{Value, json};
 
+use crate::gguf::tokenizer::kept_merges;
 use crate::merged::Text;
 
 /// What stands for audio in a prompt.
@@ -136,19 +137,13 @@ fn byte_level(text: &Text, pre: &str) -> Result<Parts> {
     steps.push(bytes.clone());
     let all = text.file.metadata().get("tokenizer.ggml.merges").and_then(|v| v.as_array());
     let all = all.and_then(Array::as_strings).context("no merges of tokens")?;
-    let kept = |piece: &str| {
-        let id = text.tokenizer.id(piece);
-        id.is_some_and(|id| text.ids.binary_search(&id).is_ok())
-    };
-    let is_kept = |line: &&String| {
-        let cut = line.split_once(' ');
-        cut.is_some_and(|(left, right)| kept(left) && kept(right) && kept(&[left, right].concat()))
-    };
+    let ids: HashSet<u32> = text.ids.iter().copied().collect();
+    let kept = |piece: &str| text.tokenizer.id(piece).is_some_and(|id| ids.contains(&id));
     Ok(Parts {
         normalizer: Value::Null,
         pre_tokenizer: json!({"type": "Sequence", "pretokenizers": steps}),
         decoder: bytes,
-        merges: all.iter().filter(is_kept).cloned().collect(),
+        merges: kept_merges(all, kept),
         whole_words,
     })
 }

@@ -224,11 +224,11 @@ fn rope_factors(file: &WeightFile, config: &LlmConfig) -> Result<Option<Vec<f32>
     if config.architecture != "llama" {
         return Err(fault(format!("of architecture `{}`", config.architecture)).into());
     }
-    let (shape, factors) = file.floats(NAME)?;
-    let half = config.head_width / 2;
-    if shape != [half] {
+    let (shape, half) = (&file.tensor(NAME)?.shape, config.head_width / 2);
+    if *shape != [half] {
         return Err(fault(format!("has shape {shape:?}, not [{half}]")).into());
     }
+    let (_, factors) = file.floats(NAME)?;
     match factors.iter().find(|factor| !(factor.is_finite() && **factor > 0.0)) {
         Some(factor) => Err(fault(format!("holds {factor}")).into()),
         None => Ok(Some(factors)),

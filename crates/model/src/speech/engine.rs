@@ -20,7 +20,7 @@ pub struct SpeechEngine<N: SpeechNetwork = SpeechLlm> {
 }
 
 /// Longest audio that the encoder takes, in seconds.
-const LONGEST: f64 = 30.0;
+pub(super) const LONGEST: f64 = 30.0;
 
 impl<N: SpeechNetwork> SpeechEngine<N> {
     /// `languages` are those that it was trained to understand, `targets` those to translate into.
@@ -66,17 +66,21 @@ impl<N: SpeechNetwork> SpeechEngine<N> {
     /// # Errors
     /// When the audio is longer than the window, or the network fails.
     pub fn listen(&self, samples: &[f32]) -> Result<Tensor, ModelError> {
-        let frames = samples.len().div_ceil(HOP).max(2).next_multiple_of(2);
-        let most = (LONGEST * f64::from(SAMPLE_RATE)) as usize / HOP;
-        if frames > most {
-            let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
-            let reason = format!("{seconds:.1} s of audio at once; {LONGEST:.0} s can be heard");
-            return Err(ModelError::Unsupported(reason));
-        }
-        let mel = self.mel.compute(samples, Frames::Padded(frames));
-        let shape = (1, mel.bins, mel.frames);
-        self.model.hear(&Tensor::from_vec(mel.data, shape, &Device::Cpu)?)
+        self.model.hear(&log_mel(&self.mel, samples)?)
     }
+}
+
+/// Log-mel `[1, bins, frames]` of 16 kHz mono audio, no longer than the audio.
+pub(super) fn log_mel(mel: &LogMel, samples: &[f32]) -> Result<Tensor, ModelError> {
+    let frames = samples.len().div_ceil(HOP).max(2).next_multiple_of(2);
+    let most = (LONGEST * f64::from(SAMPLE_RATE)) as usize / HOP;
+    if frames > most {
+        let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
+        let reason = format!("{seconds:.1} s of audio at once; {LONGEST:.0} s can be heard");
+        return Err(ModelError::Unsupported(reason));
+    }
+    let mel = mel.compute(samples, Frames::Padded(frames));
+    Ok(Tensor::from_vec(mel.data, (1, mel.bins, mel.frames), &Device::Cpu)?)
 }
 
 impl<N: SpeechNetwork> Engine for SpeechEngine<N> {

@@ -2,6 +2,7 @@
 
 use super::chat::ChatTemplate;
 use super::ends::Ends;
+use super::engine::{LONGEST, log_mel};
 use super::pair::{PairSource, companion, dimensions};
 use super::{Adapter, AdapterConfig};
 use crate::engine::{
@@ -17,7 +18,7 @@ use crate::tokens::{Lang, TextTokenizer};
 use crate::whisper::{Encoder, WhisperConfig};
 use candle_core::{Device, Tensor};
 use partita_audio::SAMPLE_RATE;
-use partita_audio::mel::{Frames, HOP, LogMel};
+use partita_audio::mel::LogMel;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -104,8 +105,6 @@ impl InstructedModel {
     }
 }
 
-/// Longest audio that the encoder takes, in seconds.
-const LONGEST: f64 = 30.0;
 /// What Ultravox is asked for a transcript.
 const TRANSCRIBE: &str = "Transcribe";
 /// An average log-probability a token below which a text is doubted (Whisper's own threshold).
@@ -131,6 +130,14 @@ struct Heard {
     audio: Tensor,
     seconds: f64,
     transcript: Asked,
+    last: Option<Last>,
+}
+
+/// What was written of it last.
+struct Last {
+    /// For which draft, how many of whose tokens had to stay, and which beam.
+    wish: (Vec<u32>, usize, usize),
+    found: Hypothesis,
 }
 
 /// A language model that has read a question, and its logits for the first word of the answer.
@@ -142,14 +149,8 @@ struct Asked {
 impl InstructedEngine {
     /// Vectors `[1, time, width]` of 16 kHz mono audio.
     fn listen(&self, samples: &[f32]) -> Result<Tensor, ModelError> {
-        let frames = samples.len().div_ceil(HOP).max(2).next_multiple_of(2);
-        let seconds = seconds_of(samples);
-        if seconds > LONGEST {
-            let reason = format!("{seconds:.1} s of audio at once; {LONGEST:.0} s can be heard");
-            return Err(ModelError::Unsupported(reason));
-        }
-        let mel = self.mel.compute(samples, Frames::Padded(frames));
-        let mel = Tensor::from_vec(mel.data, (1, mel.bins, mel.frames), &self.device)?;
+        let mel = log_mel(&self.mel, samples)?.to_device(&self.device)?;
+        let frames = mel.dim(2)?;
         let heard = self.encoder.forward_batch(&mel, &[frames])?;
         Ok(self.adapter.forward(&heard, &[Encoder::frames(frames)])?.0)
     }
@@ -166,8 +167,14 @@ impl InstructedEngine {
                 parts.push(audio.clone());
             }
         }
+        let x = Tensor::cat(&parts, 1)?;
+        let (read_already, most) = (x.dim(1)?, self.llm.config().context);
+        if read_already >= most {
+            let reason = format!("a question of {read_already} tokens; the model reads {most}");
+            return Err(ModelError::Unsupported(reason));
+        }
         let mut state = self.llm.start();
-        let logits = read(&self.llm, &Tensor::cat(&parts, 1)?, &mut state, 1)?;
+        let logits = read(&self.llm, &x, &mut state, 1)?;
         Ok(Asked { state, logits: logits.into_iter().next().unwrap_or_default() })
     }
 
@@ -212,20 +219,26 @@ impl InstructedEngine {
         }
     }
 
+    /// Whether all languages of a request are known.
+    fn check(&self, request: &Request) -> Result<(), ModelError> {
+        let Request { language, among, translate, .. } = request;
+        language.iter().chain(among).chain(translate).try_for_each(|code| self.known(code))
+    }
+
     /// The language of a text: that asked for, or what its words say; empty where nothing is said.
-    fn language(&self, request: &Request, text: &str) -> Result<(String, f32), ModelError> {
+    /// Nothing of it changes by asking again: that nobody speaks is as sure as can be.
+    fn language(&self, request: &Request, text: &str) -> (String, f32) {
         let among = match request.among.as_slice() {
             [] => &self.capabilities.languages,
             some => some,
         };
-        request.language.iter().chain(among).try_for_each(|code| self.known(code))?;
-        Ok(match &request.language {
-            _ if text.is_empty() => (String::new(), 0.0),
+        match &request.language {
+            _ if text.is_empty() => (String::new(), 1.0),
             Some(code) => (code.clone(), 1.0),
             None => detected(text, among)
                 .or_else(|| Some((among.first()?.clone(), 0.0)))
                 .unwrap_or_default(),
-        })
+        }
     }
 }
 
@@ -235,12 +248,12 @@ impl Engine for InstructedEngine {
     }
 
     fn transcribe(&mut self, samples: &[f32], request: &Request) -> Result<Transcript, ModelError> {
-        request.translate.iter().try_for_each(|code| self.known(code))?;
+        self.check(request)?;
         let (audio, seconds) = (self.listen(samples)?, seconds_of(samples));
         let asked = self.ask(&audio, TRANSCRIBE)?;
         let found = self.answer(&asked, seconds, request.beam, Draft::default())?;
         let text = self.text(&found);
-        let (language, language_probability) = self.language(request, &text)?;
+        let (language, language_probability) = self.language(request, &text);
         let whole = |found: &Hypothesis, text: String| {
             let (start, end) = (0.0, seconds);
             let segments =
@@ -273,21 +286,31 @@ impl LiveEngine for InstructedEngine {
     fn hear(&mut self, samples: &[f32]) -> Result<(), ModelError> {
         let audio = self.listen(samples)?;
         let transcript = self.ask(&audio, TRANSCRIBE)?;
-        self.heard = Some(Heard { audio, seconds: seconds_of(samples), transcript });
+        self.heard = Some(Heard { audio, seconds: seconds_of(samples), transcript, last: None });
         Ok(())
     }
 
     fn write(&mut self, request: &Request, draft: Draft) -> Result<Written, ModelError> {
-        let Heard { seconds, transcript, .. } = self.heard.as_ref().ok_or_else(nothing)?;
-        let found = self.answer(transcript, *seconds, request.beam, draft)?;
+        self.check(request)?;
+        let Heard { seconds, transcript, last, .. } = self.heard.as_ref().ok_or_else(nothing)?;
+        // Asked again for another language, it would say the same.
+        let wish = (draft.tokens.to_vec(), draft.forced, request.beam);
+        let found = match last {
+            Some(last) if last.wish == wish => last.found.clone(),
+            _ => self.answer(transcript, *seconds, request.beam, draft)?,
+        };
+        if let Some(heard) = &mut self.heard {
+            heard.last = Some(Last { wish, found: found.clone() });
+        }
         let text = self.text(&found);
-        let (language, language_probability) = self.language(request, &text)?;
+        let (language, language_probability) = self.language(request, &text);
         Ok(Written {
             language,
             language_probability,
             doubtful: found.looped || !found.ended || found.average() < LEAST_AVERAGE,
             silent: text.is_empty(),
-            tokens: if text.is_empty() { Vec::new() } else { found.tokens },
+            // What must stay stays, whatever comes behind it.
+            tokens: if text.is_empty() && draft.forced == 0 { Vec::new() } else { found.tokens },
         })
     }
 
@@ -316,7 +339,8 @@ fn seconds_of(samples: &[f32]) -> f64 {
 /// A text, trimmed; nothing where it is the remark that there is none to be heard.
 fn spoken(text: &str) -> &str {
     let text = text.trim();
-    if text.starts_with("((") && text.ends_with("))") { "" } else { text }
+    let remark = text.strip_prefix("((").and_then(|rest| rest.strip_suffix("))"));
+    if remark.is_some_and(|remark| !remark.contains("))")) { "" } else { text }
 }
 
 /// Logits after the last `kept` of vectors `[rows, time, width]`, row by row.
@@ -374,5 +398,6 @@ mod tests {
     fn a_remark_on_noise_is_no_text() {
         assert_eq!(spoken(" ((noise))\n"), "");
         assert_eq!(spoken(" (aside) yes "), "(aside) yes");
+        assert_eq!(spoken("((laughter)) Yes. ((applause))"), "((laughter)) Yes. ((applause))");
     }
 }

@@ -321,14 +321,14 @@ impl TextTokenizer {
     /// All tokens that end a turn or a text, [`end_of_turn`](Self::end_of_turn) and
     /// [`eos`](Self::eos) first: models of others end with any of those that llama.cpp knows.
     pub fn ends(&self) -> Vec<u32> {
-        let mut ends: Vec<u32> = [self.end_of_turn, self.eos].into_iter().flatten().collect();
-        for id in ENDS.iter().filter_map(|name| self.id(name)) {
-            let is_control = self.kind(id) == Some(TokenKind::Control);
-            if is_control && !ends.contains(&id) {
+        let named = ENDS.iter().filter_map(|name| self.id(name));
+        let named = named.filter(|&id| self.kind(id) == Some(TokenKind::Control));
+        let mut ends = Vec::new();
+        for id in [self.end_of_turn, self.eos].into_iter().flatten().chain(named) {
+            if !ends.contains(&id) {
                 ends.push(id);
             }
         }
-        ends.dedup();
         ends
     }
 
