@@ -8,9 +8,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use partita_audio::SAMPLE_RATE;
-use partita_small::{Encoder, Llm, Tokenizer, drawn, drawn_weight};
+use partita_model::nn::{Init, NameSet, Parameters, TrainingSource, WeightSource};
+use partita_small::{Encoder, Llm, Tokenizer};
 
 use crate::data::shards::wav;
 
@@ -39,7 +40,7 @@ const LLM_WIDTH: usize = 32;
 /// When the file cannot be written.
 pub fn write_encoder(path: &Path) -> Result<()> {
     let encoder = Encoder { width: ENCODER_WIDTH, heads: 1, ..Encoder::default() };
-    Ok(encoder.write(path, weight)?)
+    Ok(encoder.write(path, begun())?)
 }
 
 /// Writes a random Gemma 3 with a tokenizer of the words.
@@ -49,16 +50,22 @@ pub fn write_encoder(path: &Path) -> Result<()> {
 pub fn write_llm(path: &Path) -> Result<()> {
     let words = Tokenizer::of_words(WORDS.iter().flat_map(|(words, _)| words).copied());
     let llm = Llm { width: LLM_WIDTH, ..Llm::default() };
-    Ok(llm.write(path, &words, weight)?)
+    Ok(llm.write(path, &words, begun())?)
 }
 
-/// As training begins what it makes anew.
-fn weight(name: &str, shape: &[usize]) -> candle_core::Result<Tensor> {
-    match shape {
-        [_, _] if name.starts_with("token_embd") => drawn(name, 0.5, shape),
-        [_] if name.ends_with("bias") => Tensor::zeros(shape, DType::F32, &Device::Cpu),
-        [_] => Tensor::ones(shape, DType::F32, &Device::Cpu),
-        _ => drawn_weight(name, shape),
+/// Makes weights as training begins what it makes anew.
+fn begun() -> impl Fn(&str, &[usize]) -> candle_core::Result<Tensor> {
+    let parameters = Parameters::new(11, &Device::Cpu);
+    move |name, shape| {
+        let init = match shape {
+            [_, _] if name.starts_with("token_embd") => Init::Normal(0.5),
+            [_, inputs] => Init::fan_in(*inputs),
+            [_, inputs, kernel] => Init::fan_in(inputs * kernel),
+            _ if name.ends_with("bias") => Init::Constant(0.0),
+            _ => Init::Constant(1.0),
+        };
+        let source = TrainingSource::new(&parameters, NameSet::default());
+        source.tensor_or(name, shape, init).map_err(candle_core::Error::wrap)
     }
 }
 
