@@ -26,7 +26,8 @@ const YOUNG: Duration = Duration::from_secs(6 * 3600);
 
 impl Pending {
     /// Makes the target folder, if need be, and a hidden one inside, which disappears when this is
-    /// dropped. One that a killed process left there is taken away.
+    /// dropped. One that a killed process left there is taken away once it is old enough that nobody
+    /// can be at work in it.
     ///
     /// # Errors
     /// When a folder cannot be made.
@@ -198,6 +199,7 @@ mod tests {
         drop(dropped);
         assert_eq!(listing(target.path()), ["one", "two"]);
     }
+
     #[test]
     fn what_a_killed_process_left_goes_and_what_one_is_using_stays() {
         let target = tempfile::tempdir().unwrap();
