@@ -14,6 +14,7 @@ use candle_core::{Device, Tensor};
 use partita_export::merged::Merged;
 use partita_export::onnx::{Dtype, MOST_INSIDE, export};
 use partita_model::engine::{Draft, Engine, LiveEngine, Request};
+use partita_model::llm::TextNetwork;
 use partita_model::nn::Precision;
 use partita_model::onnx::{Provider, Runtime};
 use partita_model::speech::{
@@ -169,28 +170,28 @@ fn written<N: SpeechNetwork>(network: &N, audio: &Tensor) -> Vec<Vec<f32>> {
     let places = [3, 20, 11, 7, 40, 3];
     let tokens = network.vocabulary().tokens(&places);
     let embed = |tokens: &[u32], rows: usize| {
-        let x = network.embed(tokens).unwrap();
+        let x = network.text().embed(tokens).unwrap();
         let (_, count, width) = x.dims3().unwrap();
         x.reshape((rows, count / rows, width)).unwrap()
     };
-    let mut state = network.fork(&begun).unwrap();
-    let mut all = network.read(&embed(&prompt, 1), &mut state, 1).unwrap();
-    all.extend(network.read(&embed(&tokens, 1), &mut state, 6).unwrap());
+    let mut state = network.text().fork(&begun).unwrap();
+    let mut all = network.text().read(&embed(&prompt, 1), &mut state, 1).unwrap();
+    all.extend(network.text().read(&embed(&tokens, 1), &mut state, 6).unwrap());
     // Cut back, and on from there with another token.
-    network.forget(&mut state, 4);
-    all.extend(network.read(&embed(&tokens[5..], 1), &mut state, 1).unwrap());
+    network.text().forget(&mut state, 4);
+    all.extend(network.text().read(&embed(&tokens[5..], 1), &mut state, 1).unwrap());
     // Spread over rows, which are then read differently, dropped and doubled.
-    network.forget(&mut state, 1);
-    network.select(&mut state, &[0, 0, 0]).unwrap();
-    all.extend(network.read(&embed(&tokens[..3], 3), &mut state, 1).unwrap());
-    network.select(&mut state, &[2, 1, 2, 0]).unwrap();
-    all.extend(network.read(&embed(&tokens[..4], 4), &mut state, 1).unwrap());
-    network.select(&mut state, &[3]).unwrap();
-    all.extend(network.read(&embed(&tokens[..2], 1), &mut state, 2).unwrap());
-    assert!(network.select(&mut state, &[1]).is_err(), "there is one row");
+    network.text().forget(&mut state, 1);
+    network.text().select(&mut state, &[0, 0, 0]).unwrap();
+    all.extend(network.text().read(&embed(&tokens[..3], 3), &mut state, 1).unwrap());
+    network.text().select(&mut state, &[2, 1, 2, 0]).unwrap();
+    all.extend(network.text().read(&embed(&tokens[..4], 4), &mut state, 1).unwrap());
+    network.text().select(&mut state, &[3]).unwrap();
+    all.extend(network.text().read(&embed(&tokens[..2], 1), &mut state, 2).unwrap());
+    assert!(network.text().select(&mut state, &[1]).is_err(), "there is one row");
     // What the others did is not seen by the state that they were made of.
-    let mut other = network.fork(&begun).unwrap();
-    let again = network.read(&embed(&prompt, 1), &mut other, 1).unwrap();
+    let mut other = network.text().fork(&begun).unwrap();
+    let again = network.text().read(&embed(&prompt, 1), &mut other, 1).unwrap();
     assert_eq!(again[0], all[0]);
     all
 }

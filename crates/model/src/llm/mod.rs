@@ -8,7 +8,10 @@ mod block;
 mod config;
 mod network;
 mod table;
+mod text;
 
 pub use config::{LlmConfig, SlidingWindow};
 pub use network::{Llm, LlmState};
 pub use table::{Output, TokenTable, TrainedRows};
+pub use text::TextNetwork;
+pub(crate) use text::Writing;

@@ -111,6 +111,11 @@ impl Llm {
         &self.config
     }
 
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Its token table.
     pub fn table(&self) -> &TokenTable {
         &self.table

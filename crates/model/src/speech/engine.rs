@@ -1,7 +1,7 @@
 //! The speech model as an [`Engine`].
 
 use super::follow::Heard;
-use super::{Answer, CtcHead, SpeechLlm, SpeechNetwork, Task, Wish};
+use super::{Answer, CtcHead, SpeechLlm, SpeechNetwork, State, Task, Wish};
 use crate::engine::{Capabilities, Engine, Request, Segment, Text, Transcript};
 use crate::error::ModelError;
 use crate::tokens::Lang;
@@ -16,7 +16,7 @@ pub struct SpeechEngine<N: SpeechNetwork = SpeechLlm> {
     capabilities: Capabilities,
     ctc: Option<CtcHead>,
     /// What [`crate::engine::LiveEngine::hear`] heard last.
-    pub(super) heard: Option<Heard<N::State>>,
+    pub(super) heard: Option<Heard<State<N>>>,
 }
 
 /// Longest audio that the encoder takes, in seconds.

@@ -1,7 +1,7 @@
 //! The speech model while somebody speaks.
 
 use super::engine::SpeechEngine;
-use super::{Answer, SpeechNetwork, Task, Wish};
+use super::{Answer, SpeechNetwork, State, Task, Wish};
 use crate::engine::{Draft, Engine, LiveEngine, Request, Written};
 use crate::error::ModelError;
 use crate::tokens::{Lang, Mark};
@@ -17,7 +17,7 @@ pub(super) struct Heard<S> {
 const LEAST_AVERAGE: f32 = -1.0;
 
 impl<N: SpeechNetwork> SpeechEngine<N> {
-    fn heard(&self) -> Result<&Heard<N::State>, ModelError> {
+    fn heard(&self) -> Result<&Heard<State<N>>, ModelError> {
         let nothing = || ModelError::Unsupported("nothing was heard yet".to_owned());
         self.heard.as_ref().ok_or_else(nothing)
     }

@@ -11,9 +11,9 @@ use crate::engine::{
 use crate::error::ModelError;
 use crate::files::{Array, FileError, Value, WeightFile};
 use crate::languages::{self, detected};
-use crate::llm::{Llm, LlmConfig, LlmState};
+use crate::llm::{Llm, LlmConfig, LlmState, TextNetwork, Writing};
 use crate::nn::{FileSource, Precision};
-use crate::search::{Hypothesis, Search, Started, TextModel, most_tokens};
+use crate::search::{Hypothesis, Search, Started, most_tokens};
 use crate::tokens::{Lang, TextTokenizer};
 use crate::whisper::{Encoder, WhisperConfig};
 use candle_core::{Device, Tensor};
@@ -99,7 +99,6 @@ impl InstructedModel {
             tokenizer: self.tokenizer,
             template: self.template,
             ends,
-            device: device.clone(),
             heard: None,
         })
     }
@@ -121,7 +120,6 @@ pub struct InstructedEngine {
     ends: Ends,
     mel: LogMel,
     capabilities: Capabilities,
-    device: Device,
     heard: Option<Heard>,
 }
 
@@ -149,7 +147,7 @@ struct Asked {
 impl InstructedEngine {
     /// Vectors `[1, time, width]` of 16 kHz mono audio.
     fn listen(&self, samples: &[f32]) -> Result<Tensor, ModelError> {
-        let mel = log_mel(&self.mel, samples)?.to_device(&self.device)?;
+        let mel = log_mel(&self.mel, samples)?.to_device(self.llm.device())?;
         let frames = mel.dim(2)?;
         let heard = self.encoder.forward_batch(&mel, &[frames])?;
         Ok(self.adapter.forward(&heard, &[Encoder::frames(frames)])?.0)
@@ -174,7 +172,7 @@ impl InstructedEngine {
             return Err(ModelError::Unsupported(reason));
         }
         let mut state = self.llm.start();
-        let logits = read(&self.llm, &x, &mut state, 1)?;
+        let logits = self.llm.read(&x, &mut state, 1)?;
         Ok(Asked { state, logits: logits.into_iter().next().unwrap_or_default() })
     }
 
@@ -188,7 +186,8 @@ impl InstructedEngine {
     ) -> Result<Hypothesis, ModelError> {
         let limit = most_tokens(seconds).max(draft.forced);
         let search = Search { beam: beam.max(1), temperature: 0.0, draws: 1, limit, seed: 17 };
-        let model = Writing { llm: &self.llm, state: asked.state.fork()?, device: &self.device };
+        let (network, state) = (&self.llm, asked.state.fork()?);
+        let model = Writing { network, state, tokens: <[u32]>::to_vec };
         let (logits, rules) = (asked.logits.clone(), &self.ends);
         let start = Started { model, logits, rules, end: self.ends.end() };
         search.verify(start, draft.tokens, draft.forced)
@@ -341,53 +340,6 @@ fn spoken(text: &str) -> &str {
     let text = text.trim();
     let remark = text.strip_prefix("((").and_then(|rest| rest.strip_suffix("))"));
     if remark.is_some_and(|remark| !remark.contains("))")) { "" } else { text }
-}
-
-/// Logits after the last `kept` of vectors `[rows, time, width]`, row by row.
-fn read(
-    llm: &Llm,
-    x: &Tensor,
-    state: &mut LlmState,
-    kept: usize,
-) -> Result<Vec<Vec<f32>>, ModelError> {
-    let hidden = llm.forward(x, Some(state))?;
-    let time = hidden.dim(1)?;
-    let last = hidden.narrow(1, time - kept.min(time), kept.min(time))?.flatten(0, 1)?;
-    Ok(llm.logits(&last)?.to_vec2()?)
-}
-
-/// A language model while it answers.
-struct Writing<'a> {
-    llm: &'a Llm,
-    state: LlmState,
-    device: &'a Device,
-}
-
-impl Writing<'_> {
-    fn forward(&mut self, tokens: &[u32], rows: usize) -> Result<Vec<Vec<f32>>, ModelError> {
-        let x = self.llm.embed(tokens)?;
-        let (_, count, width) = x.dims3()?;
-        let time = count / rows.max(1);
-        read(self.llm, &x.reshape((rows, time, width))?, &mut self.state, time)
-    }
-}
-
-impl TextModel for Writing<'_> {
-    fn step(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError> {
-        self.forward(tokens, tokens.len())
-    }
-
-    fn read(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError> {
-        self.forward(tokens, 1)
-    }
-
-    fn forget(&mut self, tokens: usize) {
-        self.state.truncate(self.state.len().saturating_sub(tokens));
-    }
-
-    fn select(&mut self, rows: &[u32]) -> Result<(), ModelError> {
-        Ok(self.state.select(rows, self.device)?)
-    }
 }
 
 #[cfg(test)]

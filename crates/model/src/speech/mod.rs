@@ -39,7 +39,7 @@ pub use grammar::Grammar;
 pub use instructed::{InstructedEngine, InstructedModel};
 pub use loss::{AnswerLoss, Sequence};
 pub use model::{Bases, SpeechConfig, SpeechLlm};
-pub use network::SpeechNetwork;
+pub use network::{SpeechNetwork, State};
 pub use onnx_model::OnnxModel;
 pub use onnx_network::{OnnxSpeech, OnnxState};
 pub use task::{Task, answer};

@@ -50,7 +50,6 @@ pub struct SpeechLlm {
     adapter: Adapter,
     llm: Llm,
     vocabulary: Vocabulary,
-    device: Device,
 }
 
 impl SpeechLlm {
@@ -95,7 +94,6 @@ impl SpeechLlm {
                 outputs,
             )?,
             llm,
-            device: device.clone(),
         })
     }
 
@@ -111,7 +109,7 @@ impl SpeechLlm {
 
     /// The device that it runs on.
     pub fn device(&self) -> &Device {
-        &self.device
+        self.llm.device()
     }
 
     /// Log-mel `[batch, bins, time]` of clips of `frames` mel frames each to what the language model

@@ -3,6 +3,7 @@
 use super::{CtcHead, OnnxSpeech, SpeechEngine, SpeechNetwork};
 use crate::error::ModelError;
 use crate::files::WeightFile;
+use crate::llm::TextNetwork;
 use crate::nn::{FileSource, Linear, Mode, Precision};
 use crate::onnx::Runtime;
 use crate::tokens::{Lang, TextTokenizer};

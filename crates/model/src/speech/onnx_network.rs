@@ -2,6 +2,7 @@
 
 use super::{SpeechNetwork, Vocabulary};
 use crate::error::ModelError;
+use crate::llm::TextNetwork;
 use crate::onnx::{Graph, Outlet, Runtime, Type};
 use crate::tokens::{Marks, Shortlist, TextTokenizer};
 use candle_core::{Device, Tensor};
@@ -161,7 +162,11 @@ fn floats(x: &Tensor) -> Result<DynValue, ModelError> {
 }
 
 impl SpeechNetwork for OnnxSpeech {
-    type State = OnnxState;
+    type Text = Self;
+
+    fn text(&self) -> &Self {
+        self
+    }
 
     fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
@@ -183,6 +188,10 @@ impl SpeechNetwork for OnnxSpeech {
         let numbers = numbers.get(self.width..).unwrap_or_default();
         Ok(Tensor::from_slice(numbers, (1, time, self.width), &Device::Cpu)?)
     }
+}
+
+impl TextNetwork for OnnxSpeech {
+    type State = OnnxState;
 
     fn embed(&self, tokens: &[u32]) -> Result<Tensor, ModelError> {
         let ids: Vec<i64> = tokens.iter().map(|&id| id.into()).collect();

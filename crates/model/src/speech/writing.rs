@@ -1,9 +1,10 @@
 //! Writing answers: greedily, by beam or draws, or going on from a text written for nearly the same
 //! audio.
 
-use super::{Grammar, SpeechNetwork, Task, Vocabulary};
+use super::{Grammar, SpeechNetwork, State, Task, Vocabulary};
 use crate::error::ModelError;
-use crate::search::{Hypothesis, Search, Started, TextModel, most_tokens};
+use crate::llm::{TextNetwork, Writing};
+use crate::search::{Hypothesis, Search, Started, most_tokens};
 use crate::tokens::{Lang, Mark};
 
 /// How an answer is to be written.
@@ -54,50 +55,17 @@ pub struct Answer {
     pub hypothesis: Hypothesis,
 }
 
-/// A network that writes behind what it has read.
-struct Writing<'a, N: SpeechNetwork> {
-    network: &'a N,
-    state: N::State,
-}
-
-impl<N: SpeechNetwork> Writing<'_, N> {
-    /// Reads outputs `[rows][time]` given row by row; logits after each.
-    fn forward(&mut self, places: &[u32], rows: usize) -> Result<Vec<Vec<f32>>, ModelError> {
-        let x = self.network.embed(&self.network.vocabulary().tokens(places))?;
-        let (_, count, width) = x.dims3()?;
-        let time = count / rows.max(1);
-        self.network.read(&x.reshape((rows, time, width))?, &mut self.state, time)
-    }
-}
-
-impl<N: SpeechNetwork> TextModel for Writing<'_, N> {
-    fn step(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError> {
-        self.forward(tokens, tokens.len())
-    }
-
-    fn read(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, ModelError> {
-        self.forward(tokens, 1)
-    }
-
-    fn forget(&mut self, tokens: usize) {
-        self.network.forget(&mut self.state, tokens);
-    }
-
-    fn select(&mut self, rows: &[u32]) -> Result<(), ModelError> {
-        self.network.select(&mut self.state, rows)
-    }
-}
-
 /// Writes an answer behind what `begun` has read.
 pub(super) fn write<N: SpeechNetwork>(
     network: &N,
-    begun: &N::State,
+    begun: &State<N>,
     wish: &Wish,
 ) -> Result<Answer, ModelError> {
     let vocabulary = network.vocabulary();
-    let mut state = network.fork(begun)?;
-    let prompt = network.embed(&wish.task.prompt(vocabulary.marks()))?;
-    let logits = network.read(&prompt, &mut state, 1)?.pop().unwrap_or_default();
+    let text = network.text();
+    let mut state = text.fork(begun)?;
+    let prompt = text.embed(&wish.task.prompt(vocabulary.marks()))?;
+    let logits = text.read(&prompt, &mut state, 1)?.pop().unwrap_or_default();
     let rules = Grammar::new(vocabulary, wish.task, wish.languages, wish.silence);
     let texts = if wish.task.joint().is_some() { 2.0 } else { 1.0 };
     let limit = most_tokens(texts * wish.seconds).max(wish.forced);
@@ -105,7 +73,9 @@ pub(super) fn write<N: SpeechNetwork>(
         Search { beam: wish.beam.max(1), temperature: wish.temperature, draws: 1, limit, seed: 17 };
     let end = vocabulary.place(vocabulary.end()).unwrap_or_default();
     let first = logits.clone();
-    let start = Started { model: Writing { network, state }, logits, rules: &rules, end };
+    let tokens = |places: &[u32]| vocabulary.tokens(places);
+    let model = Writing { network: text, state, tokens };
+    let start = Started { model, logits, rules: &rules, end };
     let hypothesis = search.verify(start, wish.draft, wish.forced)?;
     Ok(answer(vocabulary, hypothesis, wish.task, &first))
 }
