@@ -27,6 +27,8 @@ struct Metronome {
     takes: Duration,
     /// Words after which it writes nothing more, whatever it hears.
     most: u32,
+    /// Seconds that sound like German, whatever the rest of them are.
+    mistaken: f64,
 }
 
 impl Metronome {
@@ -38,7 +40,7 @@ impl Metronome {
             timestamps: false,
             longest_window: 30.0,
         };
-        Self { capabilities, heard: 0, calls: 0, fails, takes, most: u32::MAX }
+        Self { capabilities, heard: 0, calls: 0, fails, takes, most: u32::MAX, mistaken: 0.0 }
     }
 }
 
@@ -63,14 +65,16 @@ impl LiveEngine for Metronome {
         Ok(())
     }
 
-    fn write(&mut self, _: &Request, draft: Draft) -> Result<Written, ModelError> {
+    fn write(&mut self, request: &Request, draft: Draft) -> Result<Written, ModelError> {
         let mut tokens: Vec<u32> = (0..self.most.min((self.heard / WORD) as u32)).collect();
         let forced = draft.tokens.get(..draft.forced).unwrap_or_default();
         for (token, &forced) in tokens.iter_mut().zip(forced) {
             *token = forced;
         }
-        let language = "en".to_owned();
-        Ok(Written { language, language_probability: 1.0, tokens, ..Written::default() })
+        let seconds = self.heard as f64 / f64::from(SAMPLE_RATE);
+        let sounds = if seconds < self.mistaken { "de" } else { "en" };
+        let language = request.language.clone().unwrap_or(sounds.to_owned());
+        Ok(Written { language, language_probability: 0.95, tokens, ..Written::default() })
     }
 
     fn translate(&mut self, target: &str, written: &Written) -> Result<String, ModelError> {
@@ -259,6 +263,23 @@ fn speech_that_an_engine_stops_at_is_an_utterance_of_its_own() {
     assert!((1.0..4.0).contains(&(end - start)), "{found:?}");
     assert!(found.windows(2).all(|pair| (pair[1].1 - pair[0].2).abs() < 0.01), "{found:?}");
     assert!(found.last().unwrap().2 > 9.5, "{found:?}");
+}
+
+#[test]
+fn a_language_is_not_settled_on_at_the_first_sound_of_it() {
+    let engine = Metronome { mistaken: 1.8, ..Metronome::new(|_| false, Duration::ZERO) };
+    let events = events(setup(&TWO, engine, LiveOptions::default()));
+    let heard = |wanted: &str| {
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Partial { lang: Some(lang), .. } if lang == wanted))
+    };
+    assert!(heard("de") && heard("en"), "{events:#?}");
+    let languages = events.iter().filter_map(|event| match event {
+        Event::Final { lang, .. } => Some(lang.as_str()),
+        _ => None,
+    });
+    assert_eq!(languages.collect::<Vec<_>>(), ["en", "en"], "{events:#?}");
 }
 
 #[test]

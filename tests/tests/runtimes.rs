@@ -176,3 +176,16 @@ fn a_pair_of_others_is_imported_and_used() {
         assert!(run.stderr.contains(reason), "{}", run.stderr);
     }
 }
+
+#[test]
+fn what_is_used_where_it_lies_is_not_imported() {
+    let both = Both::new();
+    for (path, way) in [
+        (both.world.run(), "partita-train pack"),
+        (both.folder.join("onnx/decoder_model_merged.onnx"), "--model"),
+    ] {
+        let run = both.partita(&["models", "import", path.to_str().unwrap()], None);
+        assert_eq!((run.status, run.stderr.lines().count()), (Some(1), 1), "{}", run.stderr);
+        assert!(run.stderr.contains(way), "{}", run.stderr);
+    }
+}

@@ -5,8 +5,14 @@ use super::options::LiveOptions;
 use partita_model::ModelError;
 use partita_model::engine::{Draft, LiveEngine, Request, Written};
 
-/// A language less likely than this is not settled on yet.
+/// A language less likely than this is in doubt.
 const SURE: f32 = 0.8;
+/// Seconds of audio, and how likely a language must be, to be settled on: what is committed in a
+/// wrong one stays. Of 104 clips of eight languages, listened to every half second, Whisper base
+/// gives 16 a wrong language at 0.8 from 1.0 s on before it gives them the right one, and none at
+/// 0.9 from 2.0 s on. The language spoken last needs less.
+const SETTLED_FROM: (f64, f32) = (2.0, 0.9);
+const SETTLED_FROM_IF_LAST: (f64, f32) = (1.5, SURE);
 /// Seconds of audio after which a language that is in doubt is listened for with more effort, and
 /// then settled on.
 const SETTLED_AFTER: f64 = 3.0;
@@ -107,8 +113,10 @@ impl Scribe {
         if nothing && self.agreement.committed() == 0 {
             return Ok(false);
         }
-        let sure = effort || (written.language_probability >= SURE && seconds >= 1.0);
-        if sure && self.settled.is_none() && !written.language.is_empty() {
+        if self.settled.is_none()
+            && !written.language.is_empty()
+            && (effort || self.is_settled_by(&written, seconds))
+        {
             self.settled = Some(written.language.clone());
         }
         self.agreement.update(&written.tokens, seconds);
@@ -128,6 +136,14 @@ impl Scribe {
         let changed = shown != self.shown;
         self.shown = shown;
         Ok(changed)
+    }
+
+    /// Whether a text of so much audio leaves no doubt of its language.
+    fn is_settled_by(&self, written: &Written, seconds: f64) -> bool {
+        let as_last = self.last.as_ref() == Some(&written.language);
+        let (from, least) = if as_last { SETTLED_FROM_IF_LAST } else { SETTLED_FROM };
+        let only = self.options.languages.len() == 1;
+        only || (seconds >= from && written.language_probability >= least)
     }
 
     /// Between which seconds of the utterance the text ends, if somebody went on speaking behind it,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use indicatif::HumanBytes;
 use partita_model::files::{Value, WeightFile};
-use partita_model::speech::{ExportedModel, InstructedModel, TrainedModel};
+use partita_model::speech::{ExportedModel, InstructedModel, OnnxModel, TrainedModel};
 use partita_model::tokens::Lang;
 use partita_model::whisper::{self, Quantization, WhisperConfig};
 
@@ -24,6 +24,16 @@ enum Kind {
 
 /// Looks into the model before anything is written.
 fn kind(path: &Path) -> anyhow::Result<Kind> {
+    if path.join(TrainedModel::DESCRIPTION).is_file() {
+        bail!(
+            "{0}: a run. It is used where it lies (--model {0}); to import it, make one file of it \
+             first: partita-train pack {0} --out FILE.gguf",
+            path.display()
+        );
+    }
+    if OnnxModel::is_at(path) {
+        bail!("{0}: ONNX graphs, which are used where they lie: --model {0}", path.display());
+    }
     if path.is_dir() || path.extension().is_none_or(|extension| extension != "gguf") {
         return Ok(Kind::Foreign);
     }
