@@ -251,16 +251,26 @@ fn utterances_come_in_order_and_text_is_only_added_to() {
 
 #[test]
 fn speech_that_an_engine_stops_at_is_an_utterance_of_its_own() {
+    for partials in [true, false] {
+        let options = LiveOptions { partials, ..LiveOptions::default() };
+        an_engine_stops(options);
+    }
+}
+
+fn an_engine_stops(options: LiveOptions) {
+    let shown = options.partials;
     let steps = [Step::Silence(1.0), Step::Sound(9.0), Step::Silence(2.0)];
     let engine = Metronome { most: 4, ..Metronome::new(|_| false, Duration::ZERO) };
-    let events = events(setup(&steps, engine, LiveOptions::default()));
+    let events = events(setup(&steps, engine, options));
     check_append_only(&events);
+    assert_eq!(events.iter().any(|event| matches!(event, Event::Partial { .. })), shown);
     let found = finals(&events);
     assert!(found.len() >= 2, "{events:#?}");
     assert!(found.iter().all(|(_, _, _, text)| text == "w0 w1 w2 w3"), "{found:?}");
     // Cut near where the words end, and nothing of the speech is left out.
     let (_, start, end, _) = found[0];
-    assert!((1.0..4.0).contains(&(end - start)), "{found:?}");
+    let near = if shown { 1.0..4.0 } else { 1.0..5.0 };
+    assert!(near.contains(&(end - start)), "{found:?}");
     assert!(found.windows(2).all(|pair| (pair[1].1 - pair[0].2).abs() < 0.01), "{found:?}");
     assert!(found.last().unwrap().2 > 9.5, "{found:?}");
 }

@@ -120,8 +120,14 @@ fn another_language_without_a_pause_is_heard_too() {
     if !models_installed() {
         return;
     }
+    for languages in [["en", "it"], ["es", "de"]] {
+        one_language_behind_another(&languages);
+    }
+}
+
+fn one_language_behind_another(languages: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
-    let (file, clips) = conversation(folder.path(), &["en", "it"], 0.1);
+    let (file, clips) = conversation(folder.path(), languages, 0.1);
     let source = format!("file:{file}");
     let run = Run::new("partita", &["listen", "--json", "--source", &source]);
     run.assert_orderly();

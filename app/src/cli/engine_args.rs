@@ -150,6 +150,7 @@ impl EngineArgs {
                 _ => None,
             },
             among: languages,
+            before: None,
             translate: self.translate.as_ref().map(|target| target.to_lowercase()),
             timestamps: !self.no_timestamps,
             beam: self.beam.into(),

@@ -9,11 +9,22 @@ pub struct Agreement {
     /// it, in seconds.
     since: Vec<f64>,
     committed: usize,
-    /// How much audio had been heard at the latest hypothesis, and at the one before the latest
-    /// that changed the text.
+    /// How much audio had been heard at the latest hypothesis.
     until: f64,
+    length: Option<Length>,
+}
+
+/// How long a text is that has not grown since.
+#[derive(Debug, Clone, Copy)]
+struct Length {
+    tokens: usize,
+    /// How much audio had been heard when it came to be so long, and at the hypothesis before.
+    since: f64,
     before: f64,
 }
+
+/// Texts whose lengths differ by fewer tokens are as long as each other: commas come and go.
+const GROWTH: usize = 2;
 
 impl Agreement {
     /// The latest hypothesis.
@@ -26,10 +37,10 @@ impl Agreement {
         self.committed
     }
 
-    /// When the text last changed: how much audio had been heard at the hypothesis before, and at
-    /// the one that changed it, in seconds. What it says ends between the two, or earlier.
-    pub fn changed(&self) -> Option<(f64, f64)> {
-        self.since.last().map(|&since| (self.before, since))
+    /// When the text last grew: how much audio had been heard at the hypothesis before, and at the
+    /// one that was longer, in seconds. What it says ends between the two, or earlier.
+    pub fn grew(&self) -> Option<(f64, f64)> {
+        self.length.map(|length| (length.before, length.since))
     }
 
     /// Takes the next hypothesis, which begins with all that was committed, made of audio up to
@@ -39,8 +50,9 @@ impl Agreement {
         if same < self.committed {
             return;
         }
-        if same < tokens.len() {
-            self.before = self.until;
+        if self.length.is_none_or(|length| length.tokens.abs_diff(tokens.len()) >= GROWTH) {
+            let (tokens, before) = (tokens.len(), self.until);
+            self.length = Some(Length { tokens, since: until, before });
         }
         self.until = until;
         self.since.truncate(same);
@@ -145,6 +157,22 @@ mod tests {
         // A text that begins otherwise is not followed.
         agreement.update(&tokens(" Elsewhere"), 4.0);
         assert_eq!(committed(&agreement), " I saw the cart");
+    }
+
+    #[test]
+    fn a_text_that_changes_and_does_not_grow_has_stopped() {
+        let mut agreement = Agreement::default();
+        assert_eq!(agreement.grew(), None);
+        for (until, text) in [(1.0, "I saw"), (2.0, "I saw a cat"), (3.0, "I saw the cat.")] {
+            agreement.update(&tokens(text), until);
+        }
+        assert_eq!(agreement.grew(), Some((2.0, 3.0)));
+        for (until, text) in [(4.0, "I saw the cats."), (5.0, "I saw the cart."), (6.0, "")] {
+            assert_eq!(agreement.grew(), Some((2.0, 3.0)), "before {until}");
+            agreement.update(&tokens(text), until);
+        }
+        // Less than was written is another text.
+        assert_eq!(agreement.grew(), Some((5.0, 6.0)));
     }
 
     #[test]

@@ -16,11 +16,14 @@ const SETTLED_FROM_IF_LAST: (f64, f32) = (1.5, SURE);
 /// Seconds of audio after which a language that is in doubt is listened for with more effort, and
 /// then settled on.
 const SETTLED_AFTER: f64 = 3.0;
-/// A language other than that of the last utterance must be likelier than this to be believed.
-const CHANGE: f32 = 0.6;
+/// A language less likely than this is not remembered as the one spoken last.
+const REMEMBERED: f32 = 0.6;
 /// Seconds of audio during which a text must have stood to be committed.
 const STAND: f64 = 0.6;
-
+/// The final text is sought among several hypotheses where a token of the likeliest is less likely
+/// than this, as a logarithm. Of 366 clips in five languages two fifths are; sought so everywhere,
+/// 19.9 % of words are wrong, where it is in doubt 19.7, nowhere 21.0.
+const CLEAR: f32 = -0.25;
 /// Seconds of speech without another word after which a text has stalled.
 const STALL: f64 = 3.0;
 
@@ -150,10 +153,10 @@ impl Scribe {
     /// up to second `spoken`: an engine that writes one language at a time stops where another
     /// begins. `None` where the text goes on, or it is not known where it ends.
     pub fn stopped(&self, spoken: f64) -> Option<(f64, f64)> {
-        let (before, changed) = self.agreement.changed()?;
+        let (before, grew) = self.agreement.grew()?;
         // The last text may spell the same otherwise.
         let grown = self.written.tokens.len() > self.agreement.tokens().len() + 2;
-        (spoken - changed >= STALL && !grown).then_some((before, changed))
+        (spoken - grew >= STALL && !grown).then_some((before, grew))
     }
 
     /// Hears audio again, for a translation of less than was written.
@@ -175,7 +178,10 @@ impl Scribe {
             // All of it may say another language than its beginning did.
             self.settled = None;
         }
-        self.written = self.write(true, self.options.beam)?;
+        self.written = self.write(true, 1)?;
+        if self.options.beam > 1 && self.written.average_log_probability < CLEAR {
+            self.written = self.write(true, self.options.beam)?;
+        }
         if committed == 0 {
             if self.written.silent || self.written.tokens.is_empty() {
                 return Ok(Said::default());
@@ -201,7 +207,7 @@ impl Scribe {
 
     /// Closes the utterance, so that the next one knows what language was spoken.
     pub fn close(&mut self, said: &Said) {
-        if !said.text.is_empty() && self.written.language_probability >= CHANGE {
+        if !said.text.is_empty() && self.written.language_probability >= REMEMBERED {
             self.last = Some(said.lang.clone());
         }
     }
@@ -228,36 +234,18 @@ impl Scribe {
             [one] => Some(one.clone()),
             _ => self.settled.clone(),
         };
-        let among = languages.clone();
-        Request { language, among, timestamps: false, beam, fallback: false, ..Request::default() }
+        let known = &self.engine.capabilities().languages;
+        let before = self.last.clone().filter(|last| known.contains(last));
+        let (among, timestamps, fallback) = (languages.clone(), false, false);
+        Request { language, among, before, timestamps, beam, fallback, ..Request::default() }
     }
 
-    /// Writes what was heard. A language that is in doubt, and is not the one spoken so far, is
-    /// listened for again with effort, which costs several times as much; in the end, a guess is
-    /// not worth leaving the language spoken so far.
+    /// Writes what was heard; with `effort`, a language that is in doubt is listened for again, which
+    /// costs several times as much.
     fn write(&mut self, effort: bool, beam: usize) -> Result<Written, ModelError> {
-        let request = self.request(beam);
+        let request = Request { fallback: effort, ..self.request(beam) };
         let tokens = self.agreement.tokens().to_vec();
         let draft = Draft { tokens: &tokens, forced: self.agreement.committed() };
-        let mut written = self.engine.write(&request, draft)?;
-        let other = |written: &Written, least: f32| {
-            request.language.is_none()
-                && written.language_probability < least
-                && self.last.as_ref() != Some(&written.language)
-        };
-        if effort && other(&written, SURE) {
-            written = self.engine.write(&Request { fallback: true, ..request.clone() }, draft)?;
-        }
-        let known = &self.engine.capabilities().languages;
-        let last = self.last.as_ref().filter(|last| {
-            known.contains(last) && (request.among.is_empty() || request.among.contains(last))
-        });
-        match last {
-            Some(last) if other(&written, CHANGE) => {
-                let request = Request { language: Some(last.clone()), ..request.clone() };
-                self.engine.write(&request, draft)
-            }
-            _ => Ok(written),
-        }
+        self.engine.write(&request, draft)
     }
 }

@@ -3,6 +3,7 @@
 use super::event::Event;
 use super::listening::seconds;
 use super::measure::Measure;
+use super::options::LiveOptions;
 use super::queue::{Next, Utterance};
 use super::scribe::{Said, Scribe};
 use super::session::{Control, Opener};
@@ -22,6 +23,10 @@ const IN_ADVANCE: u64 = SAMPLE_RATE as u64 * 96 / 1000;
 /// How far before and behind the place where a text stopped an utterance may be cut, in seconds.
 const BEFORE_STOP: f64 = 0.6;
 const BEHIND_STOP: f64 = 1.5;
+/// Seconds of an utterance in which it is not cut: the silence before its first word is no end.
+const FIRST_WORD: f64 = 0.6;
+/// Speech between hearings where no text is shown meanwhile: they find where a text stops.
+const UNSHOWN: Duration = Duration::from_millis(1500);
 /// Failures in a row that end a session.
 const MOST_FAILURES: u32 = 3;
 
@@ -57,9 +62,8 @@ fn run(
     let mut now = Current::default();
     let mut failures = 0;
     loop {
-        let partials = control.options().partials;
-        let interval = control.options().interval;
-        let next = control.queue.wait(PATIENCE, |first| now.is_worth(first, partials, interval));
+        let options = control.options();
+        let next = control.queue.wait(PATIENCE, |first| now.is_worth(first, &options));
         let result = match next {
             Next::Over => {
                 now.abandon(control, &scribe);
@@ -68,7 +72,7 @@ fn run(
             Next::Nothing => continue,
             Next::Speaking(utterance) => {
                 now.meet(control, &mut scribe, &utterance);
-                now.follow(control, &mut scribe, &utterance, partials)
+                now.follow(control, &mut scribe, &utterance, options.partials)
             }
             Next::Ended(utterance) => {
                 if !utterance.samples.is_empty() {
@@ -96,9 +100,9 @@ fn run(
 /// Between which samples of an utterance its text stopped although somebody went on speaking, up to
 /// a second of it.
 fn stop(scribe: &Scribe, spoken: f64) -> Option<(u64, u64)> {
-    let (before, changed) = scribe.stopped(spoken)?;
-    let sample = |seconds: f64| (seconds.max(0.0) * f64::from(SAMPLE_RATE)) as u64;
-    Some((sample(before - BEFORE_STOP), sample(changed + BEHIND_STOP)))
+    let (before, grew) = scribe.stopped(spoken)?;
+    let sample = |seconds: f64| (seconds.max(FIRST_WORD) * f64::from(SAMPLE_RATE)) as u64;
+    Some((sample(before - BEFORE_STOP), sample(grew + BEHIND_STOP)))
 }
 
 /// The utterance at hand.
@@ -130,18 +134,21 @@ struct Ready {
 
 impl Current {
     /// Whether to hear an utterance again that is being spoken.
-    fn is_worth(&self, utterance: &Utterance, partials: bool, interval: Duration) -> bool {
+    fn is_worth(&self, utterance: &Utterance, options: &LiveOptions) -> bool {
         if let Some(silence) = utterance.silence {
             let known = self.number == utterance.number
                 && self.ready.as_ref().is_some_and(|ready| ready.silence == silence);
             return !known && utterance.end() >= silence + IN_ADVANCE;
         }
-        if self.number != utterance.number {
-            return partials;
-        }
-        let fresh = utterance.samples.len().saturating_sub(self.heard);
-        let rested = self.rests_until.is_none_or(|until| Instant::now() >= until);
-        partials && rested && seconds(fresh as u64) >= interval.as_secs_f64()
+        let known = self.number == utterance.number;
+        let (heard, interval) = match (options.partials, known) {
+            (false, _) => (if known { self.heard } else { 0 }, UNSHOWN),
+            (true, false) => (0, Duration::ZERO),
+            (true, true) => (self.heard, options.interval),
+        };
+        let fresh = utterance.samples.len().saturating_sub(heard);
+        let rested = !known || self.rests_until.is_none_or(|until| Instant::now() >= until);
+        rested && seconds(fresh as u64) >= interval.as_secs_f64()
     }
 
     /// Takes up an utterance if it is another than before.
@@ -215,7 +222,7 @@ impl Current {
             return Ok(());
         }
         let length = seconds(utterance.samples.len() as u64);
-        if self.timed(control, || scribe.partial(&utterance.samples, length))? {
+        if self.timed(control, || scribe.partial(&utterance.samples, length))? && partials {
             self.show(control, scribe, utterance, None);
         }
         if let Some((from, to)) = stop(scribe, length) {

@@ -17,6 +17,11 @@ pub struct Capabilities {
     pub longest_window: f64,
 }
 
+/// How much likelier it is that the language spoken before is spoken still than that it is another
+/// one. Enough that a word alike in two languages changes nothing, and little enough that a
+/// sentence in another language is heard as what it is.
+pub const STAYS: f32 = 10.0;
+
 /// What is wanted of one window of audio.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -24,6 +29,9 @@ pub struct Request {
     pub language: Option<String>,
     /// Languages among which it is found out; all of the engine's if there are none.
     pub among: Vec<String>,
+    /// The language spoken before, if there is one: it is taken to be [`STAYS`] times likelier than
+    /// it sounds.
+    pub before: Option<String>,
     /// A language to translate into, beside the transcript.
     pub translate: Option<String>,
     /// Whether segments shall carry times of their own.
@@ -41,6 +49,7 @@ impl Default for Request {
         Self {
             language: None,
             among: Vec::new(),
+            before: None,
             translate: None,
             timestamps: true,
             beam: 1,
@@ -123,6 +132,8 @@ pub struct Written {
     pub language_probability: f32,
     /// The text; [`LiveEngine::spell`] says what it reads as.
     pub tokens: Vec<u32>,
+    /// Average log-probability of a token, natural.
+    pub average_log_probability: f32,
     /// Whether it looks wrong: it loops, has no end, repeats itself or is unlikely.
     pub doubtful: bool,
     /// Whether it sounds as if nobody spoke.

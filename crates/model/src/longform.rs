@@ -15,8 +15,8 @@ use partita_audio::vad::{Segment as Voice, Segmenter, VoiceActivity};
 const JOINED_GAP: u64 = SAMPLE_RATE as u64 * 3 / 2;
 /// Seconds at the end of speech without a word that are read again.
 const UNREAD: f64 = 2.0;
-/// A language other than the last window's must be likelier than this to be believed.
-const LANGUAGE_CHANGE: f32 = 0.6;
+/// A language less likely than this is not remembered as the one spoken before.
+const REMEMBERED: f32 = 0.6;
 /// The shortest stretch that is given to an engine.
 const SHORTEST: usize = SAMPLE_RATE as usize / 10;
 /// A window begins at least this much after the last one, wherever its text stopped: else text that
@@ -55,8 +55,6 @@ pub struct LongForm<'a> {
     first: u64,
     /// Voice segments waiting to be joined with the next ones.
     waiting: Option<Voice>,
-    /// Language of the last window that was sure of it, when it is found out.
-    language: Option<String>,
     longest: u64,
 }
 
@@ -65,16 +63,7 @@ impl<'a> LongForm<'a> {
     pub fn new(engine: &'a mut dyn Engine, request: Request, cutting: Cutting) -> Self {
         let longest = (engine.capabilities().longest_window * f64::from(SAMPLE_RATE)) as u64;
         let longest = longest.max(SHORTEST as u64);
-        Self {
-            engine,
-            request,
-            cutting,
-            kept: Vec::new(),
-            first: 0,
-            waiting: None,
-            language: None,
-            longest,
-        }
+        Self { engine, request, cutting, kept: Vec::new(), first: 0, waiting: None, longest }
     }
 
     /// Takes the next samples (16 kHz, mono); gives what they complete.
@@ -115,7 +104,7 @@ impl<'a> LongForm<'a> {
             self.read(self.first, end, &mut utterances)?;
         }
         self.kept.clear();
-        (self.first, self.language) = (0, None);
+        (self.first, self.request.before) = (0, None);
         Ok(utterances)
     }
 
@@ -189,19 +178,8 @@ impl<'a> LongForm<'a> {
             return Ok(end);
         }
         let mut transcript = self.engine.transcribe(samples, &self.request)?;
-        if self.request.language.is_none() {
-            let sure = transcript.language_probability >= LANGUAGE_CHANGE;
-            match &self.language {
-                Some(last) if *last != transcript.language && !sure => {
-                    let language = Some(last.clone());
-                    let request = Request { language, ..self.request.clone() };
-                    transcript = self.engine.transcribe(samples, &request)?;
-                }
-                _ if sure && !transcript.text.segments.is_empty() => {
-                    self.language = Some(transcript.language.clone());
-                }
-                _ => {}
-            }
+        if transcript.language_probability >= REMEMBERED && !transcript.text.segments.is_empty() {
+            self.request.before = Some(transcript.language.clone());
         }
         let seconds = |sample: u64| sample as f64 / f64::from(SAMPLE_RATE);
         // Only a window that was cut has cut what is said at its end. But where somebody is known

@@ -109,7 +109,8 @@ impl<N: SpeechNetwork> Engine for SpeechEngine<N> {
         let task = target.map_or(Task::Transcribe, Task::Translate);
         let languages = given.as_ref().map_or(&all[..], std::slice::from_ref);
         let (silence, beam) = (request.silence_guard, request.beam);
-        let wish = Wish { languages, silence, beam, ..Wish::new(task, seconds) };
+        let before = request.before.as_ref().and_then(|code| code.parse().ok());
+        let wish = Wish { languages, before, silence, beam, ..Wish::new(task, seconds) };
         let answer = self.model.write(&begun, &wish)?;
         let timed = match &self.ctc {
             Some(head) if request.timestamps => {

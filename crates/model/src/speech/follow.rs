@@ -35,7 +35,7 @@ impl<N: SpeechNetwork> SpeechEngine<N> {
     fn answer(
         &self,
         task: Task,
-        languages: &[Lang],
+        (languages, before): (&[Lang], Option<Lang>),
         beam: usize,
         draft: Draft,
     ) -> Result<Answer, ModelError> {
@@ -45,6 +45,7 @@ impl<N: SpeechNetwork> SpeechEngine<N> {
         let silence = forced == 0;
         let wish = Wish {
             languages,
+            before,
             silence,
             beam,
             draft: draft.tokens,
@@ -70,7 +71,8 @@ impl<N: SpeechNetwork> LiveEngine for SpeechEngine<N> {
             None if request.among.is_empty() => self.known(&self.capabilities().languages)?,
             None => self.known(&request.among)?,
         };
-        let answer = self.answer(Task::Transcribe, &languages, request.beam, draft)?;
+        let before = request.before.as_ref().and_then(|code| code.parse().ok());
+        let answer = self.answer(Task::Transcribe, (&languages, before), request.beam, draft)?;
         let hypothesis = &answer.hypothesis;
         let doubtful =
             hypothesis.looped || !hypothesis.ended || hypothesis.average() < LEAST_AVERAGE;
@@ -78,6 +80,7 @@ impl<N: SpeechNetwork> LiveEngine for SpeechEngine<N> {
         Ok(Written {
             language: answer.language.map_or_else(String::new, |lang| lang.code().to_owned()),
             language_probability: if given { 1.0 } else { answer.language_probability },
+            average_log_probability: hypothesis.average(),
             doubtful,
             silent: answer.language.is_none(),
             tokens: answer.places,
@@ -98,7 +101,7 @@ impl<N: SpeechNetwork> LiveEngine for SpeechEngine<N> {
         let mut tokens = written.tokens.clone();
         tokens.push(self.model().vocabulary().place_of(Mark::To(target)));
         let draft = Draft { tokens: &tokens, forced: tokens.len() };
-        let answer = self.answer(Task::Translate(target), &languages, 1, draft)?;
+        let answer = self.answer(Task::Translate(target), (&languages, None), 1, draft)?;
         Ok(answer.translation.unwrap_or_default())
     }
 

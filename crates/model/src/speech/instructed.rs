@@ -109,6 +109,9 @@ const TRANSCRIBE: &str = "Transcribe";
 /// An average log-probability a token below which a text is doubted (Whisper's own threshold).
 const LEAST_AVERAGE: f32 = -1.0;
 
+/// A language of a text less likely than this is taken for the one spoken before.
+const SURE: f32 = 0.6;
+
 /// A model of others that is asked in words. It hears no language and no silence by itself: the
 /// language of a text is told from its words, and `((noise))`, as Ultravox writes it, is no text.
 pub struct InstructedEngine {
@@ -234,9 +237,15 @@ impl InstructedEngine {
         match &request.language {
             _ if text.is_empty() => (String::new(), 1.0),
             Some(code) => (code.clone(), 1.0),
-            None => detected(text, among)
-                .or_else(|| Some((among.first()?.clone(), 0.0)))
-                .unwrap_or_default(),
+            None => {
+                let before = request.before.as_ref().filter(|before| among.contains(before));
+                match detected(text, among) {
+                    Some(found) if before.is_none() || found.1 >= SURE => found,
+                    _ => {
+                        before.or(among.first()).map(|code| (code.clone(), 0.0)).unwrap_or_default()
+                    }
+                }
+            }
         }
     }
 }
@@ -306,6 +315,7 @@ impl LiveEngine for InstructedEngine {
         Ok(Written {
             language,
             language_probability,
+            average_log_probability: found.average(),
             doubtful: found.looped || !found.ended || found.average() < LEAST_AVERAGE,
             silent: text.is_empty(),
             // What must stay stays, whatever comes behind it.

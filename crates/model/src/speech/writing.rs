@@ -2,6 +2,7 @@
 //! audio.
 
 use super::{Grammar, SpeechNetwork, State, Task, Vocabulary};
+use crate::engine::STAYS;
 use crate::error::ModelError;
 use crate::llm::{TextNetwork, Writing};
 use crate::search::{Hypothesis, Search, Started, most_tokens};
@@ -14,6 +15,8 @@ pub struct Wish<'a> {
     pub task: Task,
     /// Languages that may have been spoken; any if empty.
     pub languages: &'a [Lang],
+    /// The language spoken before, taken to be [`STAYS`] times likelier than it sounds.
+    pub before: Option<Lang>,
     /// Whether the answer may be that nobody speaks.
     pub silence: bool,
     /// Hypotheses kept side by side; 1 is greedy.
@@ -34,7 +37,8 @@ impl Wish<'_> {
     pub fn new(task: Task, seconds: f64) -> Self {
         let (languages, draft) = (&[][..], &[][..]);
         let (beam, temperature, forced, silence) = (1, 0.0, 0, true);
-        Self { task, languages, silence, beam, temperature, seconds, draft, forced }
+        let before = None;
+        Self { task, languages, before, silence, beam, temperature, seconds, draft, forced }
     }
 }
 
@@ -65,7 +69,11 @@ pub(super) fn write<N: SpeechNetwork>(
     let text = network.text();
     let mut state = text.fork(begun)?;
     let prompt = text.embed(&wish.task.prompt(vocabulary.marks()))?;
-    let logits = text.read(&prompt, &mut state, 1)?.pop().unwrap_or_default();
+    let mut logits = text.read(&prompt, &mut state, 1)?.pop().unwrap_or_default();
+    let before = wish.before.map(|lang| vocabulary.place_of(Mark::Spoken(lang)) as usize);
+    if let Some(logit) = before.and_then(|place| logits.get_mut(place)) {
+        *logit += STAYS.ln();
+    }
     let rules = Grammar::new(vocabulary, wish.task, wish.languages, wish.silence);
     let texts = if wish.task.joint().is_some() { 2.0 } else { 1.0 };
     let limit = most_tokens(texts * wish.seconds).max(wish.forced);

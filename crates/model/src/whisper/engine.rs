@@ -330,7 +330,7 @@ impl Engine for Whisper {
         let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
         let mut heard = self.decoder.start(&self.encode(samples)?)?;
         let (mut languages, mut no_speech) = self.listen(&heard)?;
-        let unsure = choose(&languages, &request.among).1 < SURE;
+        let unsure = choose(&languages, request).1 < SURE;
         if given.is_none() && unsure && self.padding == Padding::Natural {
             heard = self.decoder.start(&self.encode_as(samples, Padding::Full)?)?;
             let (again, silence) = self.listen(&heard)?;
@@ -338,7 +338,7 @@ impl Engine for Whisper {
         }
         let (code, probability) = match &request.language {
             Some(code) => (code.clone(), 1.0),
-            None => choose(&languages, &request.among),
+            None => choose(&languages, request),
         };
         let language = given.or_else(|| self.tokens.language(&code)).unwrap_or(self.tokens.start);
 

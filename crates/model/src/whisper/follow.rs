@@ -4,7 +4,7 @@ use super::decoder::DecoderState;
 use super::engine::{Padding, SURE, Whisper, Writing, sounds_silent};
 use super::guards::stutters;
 use super::rules::Rules;
-use crate::engine::{Draft, LiveEngine, Request, Written};
+use crate::engine::{Draft, LiveEngine, Request, STAYS, Written};
 use crate::error::ModelError;
 use crate::search::{Hypothesis, Search, Started};
 use partita_audio::SAMPLE_RATE;
@@ -57,13 +57,17 @@ impl Whisper {
 }
 
 /// The likeliest of the languages that may be spoken, and how likely it is among them.
-pub(super) fn choose(languages: &[(String, f32)], among: &[String]) -> (String, f32) {
-    let may = |code: &str| among.is_empty() || among.iter().any(|other| other == code);
-    let total: f32 = languages.iter().filter(|(code, _)| may(code)).map(|(_, p)| p).sum();
-    let best = languages.iter().find(|(code, _)| may(code));
-    best.map_or(("en".to_owned(), 0.0), |(code, p)| {
-        (code.clone(), p / total.max(f32::MIN_POSITIVE))
-    })
+pub(super) fn choose(languages: &[(String, f32)], request: &Request) -> (String, f32) {
+    let Request { among, before, .. } = request;
+    let may = |code: &String| among.is_empty() || among.contains(code);
+    let weigh = |(code, p): &(String, f32)| match before.as_ref() == Some(code) {
+        true => (code.clone(), p * STAYS),
+        false => (code.clone(), *p),
+    };
+    let possible = || languages.iter().filter(|(code, _)| may(code)).map(weigh);
+    let total: f32 = possible().map(|(_, p)| p).sum();
+    let best = possible().max_by(|a, b| a.1.total_cmp(&b.1));
+    best.map_or(("en".to_owned(), 0.0), |(code, p)| (code, p / total.max(f32::MIN_POSITIVE)))
 }
 
 impl LiveEngine for Whisper {
@@ -75,7 +79,7 @@ impl LiveEngine for Whisper {
     fn write(&mut self, request: &Request, draft: Draft) -> Result<Written, ModelError> {
         let choice = match &request.language {
             Some(code) => (code.clone(), 1.0),
-            None => choose(&self.heard()?.languages, &request.among),
+            None => choose(&self.heard()?.languages, request),
         };
         let (language, language_probability) = match choice {
             (_, probability)
@@ -83,7 +87,7 @@ impl LiveEngine for Whisper {
             {
                 let heard = self.take_in(&self.heard()?.samples, Padding::Full)?;
                 let no_speech = heard.no_speech.max(self.heard()?.no_speech);
-                let chosen = choose(&heard.languages, &request.among);
+                let chosen = choose(&heard.languages, request);
                 self.heard = Some(Heard { no_speech, ..heard });
                 chosen
             }
@@ -98,6 +102,7 @@ impl LiveEngine for Whisper {
         Ok(Written {
             language,
             language_probability,
+            average_log_probability: found.average(),
             doubtful: self.looks_wrong(&found)?,
             silent: sounds_silent(heard.no_speech, found.average())
                 || stutters(&self.tokens.text(&found.tokens)?),
