@@ -272,6 +272,29 @@ fn clips_tasks_and_languages_are_chosen() {
 }
 
 #[test]
+fn a_packed_model_is_evaluated_as_its_run() {
+    let trained = &*TRAINED;
+    let (run, manifest, packed) =
+        (trained.path("run"), trained.path("speech.jsonl"), trained.path("packed.gguf"));
+    let pack = ["pack", &run, "--out", &packed];
+    let made = Command::new(env!("CARGO_BIN_EXE_partita-train")).args(pack).output().unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let eval =
+        |more: &[&str]| program(&[&["eval", &packed, &manifest, "--split", "dev"], more].concat());
+    let output = eval(&["--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let summary: Summary = serde_json::from_slice(&output.stdout).unwrap();
+    let whole = trained.summary(&["--checkpoint", "last"]);
+    assert_eq!(summary.about.as_ref().unwrap().weights, "packed");
+    let rate = |summary: &Summary| summary.mean.error_rate.unwrap().value;
+    let (packed_rate, rate) = (rate(&summary), rate(&whole));
+    assert!((packed_rate - rate).abs() < 0.2, "{packed_rate} packed, {rate} before");
+    let refused = eval(&["--checkpoint", "best"]);
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("packed model, which has no checkpoints"));
+}
+
+#[test]
 fn what_cannot_be_evaluated_is_said_in_one_line() {
     let trained = &*TRAINED;
     let (run, manifest) = (trained.path("run"), trained.path("speech.jsonl"));

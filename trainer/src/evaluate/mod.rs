@@ -88,11 +88,8 @@ pub fn evaluate_until(
         0..=20 => format!("nothing to hear in {}", languages.join(", ")),
         many => format!("nothing to hear in {many} languages"),
     })?;
-    let folder = match (&options.out, subject.is_run()) {
-        (Some(out), _) => Some(out.clone()),
-        (None, true) => Some(options.run.join("eval")),
-        (None, false) => None,
-    };
+    let own = || options.run.is_dir().then(|| options.run.join("eval"));
+    let folder = options.out.clone().or_else(own);
 
     let plan = plan(options, &set, &subject.targets)?;
     let mut unheard: Vec<String> = set.bad_rows.iter().map(ToString::to_string).collect();
@@ -116,7 +113,7 @@ pub fn evaluate_until(
     }
 
     // Whisper is an engine and nothing else.
-    let precision = if subject.is_run() { options.precision } else { Precision::Engine };
+    let precision = if subject.is_trained() { options.precision } else { Precision::Engine };
     let mut summary = summarize(&rows);
     summary.about = Some(About {
         run: subject.name,

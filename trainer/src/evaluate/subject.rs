@@ -65,7 +65,7 @@ impl Subject {
 
     fn trained(options: &Options, device: &Device) -> Result<Self> {
         let run = &options.run;
-        if !run.join(TrainedModel::DESCRIPTION).is_file() {
+        if !run.is_file() && !run.join(TrainedModel::DESCRIPTION).is_file() {
             let missing = TrainedModel::DESCRIPTION;
             bail!("{}: no trained speech model here (there is no {missing})", run.display());
         }
@@ -104,8 +104,8 @@ impl Subject {
         })
     }
 
-    /// Whether evaluations of it are kept in a folder of its own.
-    pub fn is_run(&self) -> bool {
+    /// Whether it is a trained model, not Whisper.
+    pub fn is_trained(&self) -> bool {
         matches!(self.model, Model::Trained { .. })
     }
 
@@ -177,6 +177,7 @@ fn joined(text: &Text) -> String {
 fn whisper_file(run: &Path) -> Result<Option<PathBuf>> {
     let name = run.to_str().unwrap_or_default();
     match name {
+        _ if TrainedModel::is_packed(run) => Ok(None),
         _ if run.is_file() => Ok(Some(run.to_owned())),
         _ if run.exists() => Ok(None),
         "whisper" => Ok(Some(installed::gguf("whisper-base")?)),

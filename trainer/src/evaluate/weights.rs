@@ -24,12 +24,19 @@ pub(super) struct Chosen {
     _made: Option<TempDir>,
 }
 
-/// Finds the weights of a run; those of checkpoints are written into a folder beside, which lasts as
+/// Finds the weights of a run, or of a packed model; those of checkpoints are written into a folder beside, which lasts as
 /// long as the answer.
 ///
 /// # Errors
 /// When there are none such, which there are.
 pub(super) fn choose(run: &Path, wanted: Weights) -> Result<Chosen> {
+    if run.is_file() {
+        if wanted != Weights::Last {
+            bail!("{}: a packed model, which has no checkpoints", run.display());
+        }
+        let label = "packed".to_owned();
+        return Ok(Chosen { path: run.to_owned(), label, _made: None });
+    }
     let folder = run.join("checkpoints");
     let whole = match folder.is_dir() {
         true => run_folder::checkpoints(run)?.whole,
