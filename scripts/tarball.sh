@@ -23,6 +23,8 @@ for size in 32 128 256; do
 done
 mkdir -p "$root/share/icons/hicolor/scalable/apps"
 install -m 644 assets/icons/partita.svg "$root/share/icons/hicolor/scalable/apps/"
+mkdir -p "$root/share/partita/models"
+install -m 644 assets/models/* "$root/share/partita/models/"
 install -m 644 README.md LICENSE-MIT LICENSE-APACHE "$root/share/doc/partita/"
 cat > "$root/install.sh" <<'INSTALL'
 #!/bin/sh
