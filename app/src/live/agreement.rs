@@ -107,7 +107,7 @@ fn word_ends<E>(
 
 /// Whether a character belongs to a script that puts no spaces between words, or to its
 /// punctuation.
-fn is_unspaced(c: char) -> bool {
+pub(super) fn is_unspaced(c: char) -> bool {
     use unicode_script::{Script, UnicodeScript};
     matches!(
         c.script(),

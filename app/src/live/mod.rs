@@ -4,6 +4,7 @@ mod agreement;
 mod captions;
 mod ear;
 mod event;
+mod joining;
 mod listening;
 mod measure;
 mod options;
