@@ -21,9 +21,9 @@ const SETTLED_AFTER: f64 = 3.0;
 const REMEMBERED: f32 = 0.6;
 /// Seconds of audio during which a text must have stood to be committed.
 const STAND: f64 = 0.6;
-/// The final text is sought among several hypotheses where the likeliest looks wrong or a token of it
-/// is less likely than this, as a logarithm. Of 450 clips in five languages two fifths are; sought so everywhere,
-/// 19.8 % of words are wrong, where it is in doubt 19.7, nowhere 21.4.
+/// The final text is sought among several hypotheses where the likeliest looks wrong or a token of
+/// it is less likely than this, as a logarithm. Of 450 clips in five languages two fifths are;
+/// sought so everywhere, 19.8 % of words are wrong, where it is in doubt 19.7, nowhere 21.4.
 const CLEAR: f32 = -0.25;
 /// Seconds of speech without another word after which a text has stalled.
 const STALL: f64 = 3.0;
