@@ -9,6 +9,7 @@ mod listening;
 mod measure;
 mod options;
 mod queue;
+mod repeats;
 mod scribe;
 mod session;
 mod writing;

@@ -3,6 +3,8 @@
 use super::agreement::Agreement;
 use super::joining::join;
 use super::options::LiveOptions;
+use super::repeats::said_once;
+use partita_audio::SAMPLE_RATE;
 use partita_model::ModelError;
 use partita_model::engine::{Draft, LiveEngine, Request, Written};
 
@@ -181,8 +183,8 @@ impl Scribe {
         }
         self.written = self.write(true, 1)?;
         if self.written.doubtful || self.written.average_log_probability < CLEAR {
-            if let Some(said) = self.anew()? {
-                return Ok(said);
+            if let Some(Said { lang, text }) = self.anew()? {
+                return Ok(Said { lang, text: self.once(&text, samples) });
             }
             if self.options.beam > 1 {
                 self.written = self.write(true, self.options.beam)?;
@@ -197,8 +199,16 @@ impl Scribe {
             }
         }
         let text = self.engine.spell(&self.written.tokens)?;
-        let text = text.trim().trim_end_matches('\u{fffd}').to_owned();
-        Ok(Said { lang: self.written.language.clone(), text })
+        let text = text.trim().trim_end_matches('\u{fffd}');
+        Ok(Said { lang: self.written.language.clone(), text: self.once(text, samples) })
+    }
+
+    /// A text without copies of its end that nobody had the time to say.
+    fn once(&self, text: &str, samples: &[f32]) -> String {
+        let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
+        let committed = self.shown.committed.as_str();
+        let once = said_once(text, seconds).filter(|once| once.starts_with(committed));
+        once.unwrap_or(text).to_owned()
     }
 
     /// What is said behind committed words, by a text that did not have to begin with them, if it
