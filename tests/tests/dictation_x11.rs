@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 #![cfg(target_os = "linux")]
 
-use partita::dictate::{Desk, Dictation, Hotkey, NativeDesk, Press, Typist, X11Desk};
+use partita::dictate::{Desk, Dictation, Hotkey, Press, Typist, X11Desk};
 use partita::live::{Event, Timing};
 use partita::settings::{Delivery, Profile, Settings, SharedSettings};
 use partita_tests::{Display, Running};
@@ -312,29 +312,6 @@ fn the_key_is_heard_whoever_has_the_focus() {
     for wrong in ["", "Ctrl+", "Ctrl+Nothing", "D+Ctrl"] {
         let error = Hotkey::register(wrong).map(drop).unwrap_err().to_string();
         assert!(error.starts_with(&format!("the key `{wrong}`:")), "{error}");
-    }
-}
-
-/// Why keys are pressed by our own code here: run with `--ignored --nocapture`.
-#[test]
-#[ignore = "measures another library"]
-fn what_enigo_delivers_under_x11() {
-    if !has_display() {
-        return on_a_display("what_enigo_delivers_under_x11");
-    }
-    for (name, text) in [("Latin", LATIN), ("Cyrillic", CYRILLIC), ("CJK", CJK)] {
-        let terminal = Terminal::open("enigo");
-        let mut desk = NativeDesk::open().unwrap();
-        let since = Instant::now();
-        desk.type_text(text).unwrap();
-        let each = since.elapsed() / u32::try_from(text.chars().count()).unwrap();
-        std::thread::sleep(Duration::from_secs(3));
-        drop(desk);
-        let arrived = terminal.arrived();
-        let right = text.chars().zip(arrived.chars()).filter(|(a, b)| a == b).count();
-        let all = text.chars().count();
-        eprintln!("enigo, {name}: {right} of {all} characters in place, {each:.1?} each");
-        eprintln!("  {arrived:?}");
     }
 }
 

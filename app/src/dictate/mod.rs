@@ -18,6 +18,7 @@ mod dictation;
 mod error;
 mod hotkey;
 mod import;
+#[cfg(not(target_os = "linux"))]
 mod native;
 mod profile;
 mod spoken;
@@ -35,6 +36,7 @@ pub use dictation::Dictation;
 pub use error::DictateError;
 pub use hotkey::{Hotkey, Press, listening};
 pub use import::import_words;
+#[cfg(not(target_os = "linux"))]
 pub use native::NativeDesk;
 pub use profile::Choice;
 pub use spoken::{Command, Commands, Join};

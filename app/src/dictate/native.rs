@@ -1,7 +1,7 @@
 //! Typing into other programs where the platform takes text as it is: macOS and Windows. Not tried
 //! there yet. Under X11 it is not used: there the library gives keys new meanings before programs have
 //! looked up the last ones (in xterm, 27 of 64 Cyrillic characters and 4 of 100 Chinese ones were in
-//! their place; `tests/dictation_x11.rs` has the measurement).
+//! their place).
 
 use super::DictateError;
 use super::clipboard::Borrowed;
