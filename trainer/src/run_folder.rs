@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use partita_model::installed;
@@ -24,6 +26,8 @@ use crate::parallel::{Processes, together};
 use crate::recipe::Recipe;
 
 const CONFIG: &str = "config.toml";
+/// How long a run is waited for that another process holds.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where runs are: `$PARTITA_HOME/runs`, or below the user's folder for application data.
 ///
@@ -238,7 +242,9 @@ pub fn checkpoints(run: &Path) -> Result<Found> {
     Ok(found)
 }
 
-/// Takes the run for this process; let go by the system when the process ends, however it ends.
+/// Takes the run for this process; let go by the system when the process ends, however it ends. A
+/// program that is being started holds what this one held for a moment, and a trainer that was told
+/// to end needs one: waited for.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
     let file = File::options()
@@ -247,11 +253,19 @@ fn lock(folder: &Path) -> Result<File> {
         .write(true)
         .open(&path)
         .with_context(|| path.display().to_string())?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!("{}: another trainer is at work in this run", folder.display())
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => {
+                thread::sleep(LOCK_PATIENCE / 40);
+            }
+            Err(TryLockError::WouldBlock) => {
+                bail!("{}: another trainer is at work in this run", folder.display())
+            }
+            Err(TryLockError::Error(cause)) => {
+                return Err(cause).with_context(|| path.display().to_string());
+            }
         }
-        Err(TryLockError::Error(cause)) => Err(cause).with_context(|| path.display().to_string()),
     }
 }
