@@ -9,22 +9,14 @@ pub struct Agreement {
     /// it, in seconds.
     since: Vec<f64>,
     committed: usize,
-    /// How much audio had been heard at the latest hypothesis.
-    until: f64,
-    length: Option<Length>,
+    /// Of each hypothesis so far, how much audio had been heard, in seconds, and its length.
+    lengths: Vec<(f64, usize)>,
 }
 
-/// How long a text is that has not grown since.
-#[derive(Debug, Clone, Copy)]
-struct Length {
-    tokens: usize,
-    /// How much audio had been heard when it came to be so long, and at the hypothesis before.
-    since: f64,
-    before: f64,
+/// Whether a text of so many tokens is as long as one of `other`: commas come and go.
+pub fn is_as_long(tokens: usize, other: usize) -> bool {
+    tokens + 1 >= other
 }
-
-/// Texts whose lengths differ by fewer tokens are as long as each other: commas come and go.
-const GROWTH: usize = 2;
 
 impl Agreement {
     /// The latest hypothesis.
@@ -37,10 +29,24 @@ impl Agreement {
         self.committed
     }
 
-    /// When the text last grew: how much audio had been heard at the hypothesis before, and at the
-    /// one that was longer, in seconds. What it says ends between the two, or earlier.
-    pub fn grew(&self) -> Option<(f64, f64)> {
-        self.length.map(|length| (length.before, length.since))
+    /// Tokens of the last two hypotheses, whichever was longer.
+    pub fn lately(&self) -> usize {
+        self.lengths.iter().rev().take(2).map(|&(_, tokens)| tokens).max().unwrap_or_default()
+    }
+
+    /// How much audio had been heard, in seconds, at the last hypothesis that was shorter than so many
+    /// tokens (0 if none was) and at the one behind it, if there is one: a text so long says nothing of
+    /// what was heard later.
+    pub fn as_long_since(&self, tokens: usize) -> (f64, Option<f64>) {
+        let shorter = self.lengths.iter().rposition(|&(_, other)| !is_as_long(other, tokens));
+        let heard = |index: usize| self.lengths.get(index).map(|&(until, _)| until);
+        (shorter.and_then(heard).unwrap_or_default(), heard(shorter.map_or(0, |last| last + 1)))
+    }
+
+    /// When the last word that stays first stood, in seconds of audio.
+    pub fn committed_at(&self) -> f64 {
+        let last = self.committed.checked_sub(1).and_then(|last| self.since.get(last));
+        last.copied().unwrap_or_default()
     }
 
     /// Takes the next hypothesis, which begins with all that was committed, made of audio up to
@@ -50,11 +56,7 @@ impl Agreement {
         if same < self.committed {
             return;
         }
-        if self.length.is_none_or(|length| length.tokens.abs_diff(tokens.len()) >= GROWTH) {
-            let (tokens, before) = (tokens.len(), self.until);
-            self.length = Some(Length { tokens, since: until, before });
-        }
-        self.until = until;
+        self.lengths.push((until, tokens.len()));
         self.since.truncate(same);
         self.since.resize(tokens.len(), until);
         self.tokens = tokens.to_vec();
@@ -160,19 +162,25 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_changes_and_does_not_grow_has_stopped() {
+    fn what_a_text_says_was_heard_when_it_came_to_be_so_long() {
         let mut agreement = Agreement::default();
-        assert_eq!(agreement.grew(), None);
+        assert_eq!(agreement.as_long_since(0), (0.0, None));
         for (until, text) in [(1.0, "I saw"), (2.0, "I saw a cat"), (3.0, "I saw the cat.")] {
             agreement.update(&tokens(text), until);
         }
-        assert_eq!(agreement.grew(), Some((2.0, 3.0)));
-        for (until, text) in [(4.0, "I saw the cats."), (5.0, "I saw the cart."), (6.0, "")] {
-            assert_eq!(agreement.grew(), Some((2.0, 3.0)), "before {until}");
+        assert_eq!(agreement.as_long_since(14), (2.0, Some(3.0)));
+        assert_eq!(agreement.as_long_since(16), (3.0, None), "it has grown since");
+        // Other letters, a comma more or less, and words that were there for a moment are no growth.
+        for (until, text) in
+            [(4.0, "I saw the cats."), (5.0, "I saw the cart, he said."), (6.0, "I saw the cart")]
+        {
             agreement.update(&tokens(text), until);
+            assert_eq!(agreement.as_long_since(14), (2.0, Some(3.0)));
         }
-        // Less than was written is another text.
-        assert_eq!(agreement.grew(), Some((5.0, 6.0)));
+        assert_eq!(agreement.lately(), 24);
+        // Of a text that has lost words, what was heard since it first said the rest is unsaid.
+        assert_eq!(agreement.as_long_since(11), (1.0, Some(2.0)));
+        assert_eq!(agreement.as_long_since(5), (0.0, Some(1.0)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The text of one utterance, while it is spoken and when it has ended.
 
-use super::agreement::Agreement;
+use super::agreement::{Agreement, is_as_long};
 use super::joining::join;
 use super::options::LiveOptions;
 use super::repeats::said_once;
@@ -29,6 +29,10 @@ const STAND: f64 = 0.6;
 const CLEAR: f32 = -0.25;
 /// Seconds of speech without another word after which a text has stalled.
 const STALL: f64 = 3.0;
+/// Seconds within which it is found out where a text ends.
+const NEAR: f64 = 1.5;
+/// Tokens by which the end of a text is known again.
+const LAST_WORDS: usize = 4;
 
 /// A text that is complete.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -152,14 +156,69 @@ impl Scribe {
         only || (seconds >= from && written.language_probability >= least)
     }
 
-    /// Between which seconds of the utterance the text ends, if somebody went on speaking behind it,
-    /// up to second `spoken`: an engine that writes one language at a time stops where another
-    /// begins. `None` where the text goes on, or it is not known where it ends.
-    pub fn stopped(&self, spoken: f64) -> Option<(f64, f64)> {
-        let (before, grew) = self.agreement.grew()?;
-        // The last text may spell the same otherwise.
-        let grown = self.written.tokens.len() > self.agreement.tokens().len() + 2;
-        (spoken - grew >= STALL && !grown).then_some((before, grew))
+    /// Between which seconds of the utterance its text ends, complete or so far, if somebody went on
+    /// speaking behind it, up to second `spoken`: an engine that writes one language at a time stops
+    /// where another begins. `None` where the text goes on.
+    ///
+    /// Where too few texts were written to know, beginnings of the audio are heard again: a text that
+    /// one of them says whole, the rest does not say.
+    ///
+    /// # Errors
+    /// As the engine's.
+    pub fn stopped(
+        &mut self,
+        samples: &[f32],
+        spoken: f64,
+        complete: bool,
+    ) -> Result<Option<(f64, f64)>, ModelError> {
+        // One partial text alone may have lost words that the next one has again.
+        let length = match complete {
+            true => self.written.tokens.len(),
+            false => self.agreement.lately(),
+        };
+        let (before, since) = self.agreement.as_long_since(length);
+        // What stays was said, so nothing is cut before it.
+        let mut from = before.max(self.agreement.committed_at());
+        let mut to = spoken - STALL;
+        if length == 0 || from > to {
+            return Ok(None);
+        }
+        match since {
+            Some(since) if since <= to => to = since,
+            _ if !complete => return Ok(None),
+            _ if self.is_whole_by(samples, to)? => {}
+            _ => {
+                // A translation is of all that was said.
+                if self.options.translate.is_some() {
+                    self.engine.hear(samples)?;
+                }
+                return Ok(None);
+            }
+        }
+        while to - from > NEAR {
+            let middle = (from + to) / 2.0;
+            match self.is_whole_by(samples, middle)? {
+                true => to = middle,
+                false => from = middle,
+            }
+        }
+        Ok(Some((from, to.max(from))))
+    }
+
+    /// Whether the text that was written last is written of the audio up to a second, too.
+    fn is_whole_by(&mut self, samples: &[f32], second: f64) -> Result<bool, ModelError> {
+        let beginning = samples.get(..(second * f64::from(SAMPLE_RATE)) as usize);
+        self.engine.hear(beginning.unwrap_or(samples))?;
+        let language = Some(self.written.language.clone());
+        let draft = Draft { tokens: &self.written.tokens, forced: 0 };
+        let request = Request { language, ..self.request(1) };
+        let written = self.engine.write(&request, draft)?;
+        let (found, whole) = (&written.tokens, &self.written.tokens);
+        let begins = found.iter().zip(whole).take_while(|(a, b)| a == b).count();
+        let ends = found.iter().rev().zip(whole.iter().rev()).take_while(|(a, b)| a == b).count();
+        // A word in the middle may be spelled otherwise.
+        let said = begins.max(if ends >= LAST_WORDS { found.len() } else { 0 });
+        Ok(is_as_long(said, whole.len()))
     }
 
     /// Hears audio again, for a translation of less than was written.

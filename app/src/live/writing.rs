@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const IN_ADVANCE: u64 = SAMPLE_RATE as u64 * 96 / 1000;
 /// How far before and behind the place where a text stopped an utterance may be cut, in seconds.
 const BEFORE_STOP: f64 = 0.6;
-const BEHIND_STOP: f64 = 1.5;
+const BEHIND_STOP: f64 = 0.8;
 /// Seconds of an utterance in which it is not cut: the silence before its first word is no end.
 const FIRST_WORD: f64 = 0.6;
 /// Speech between hearings where no text is shown meanwhile: they find where a text stops.
@@ -97,12 +97,10 @@ fn run(
     }
 }
 
-/// Between which samples of an utterance its text stopped although somebody went on speaking, up to
-/// a second of it.
-fn stop(scribe: &Scribe, spoken: f64) -> Option<(u64, u64)> {
-    let (before, grew) = scribe.stopped(spoken)?;
+/// Between which samples of an utterance to cut it whose text stopped between two seconds of it.
+fn place((before, since): (f64, f64)) -> (u64, u64) {
     let sample = |seconds: f64| (seconds.max(FIRST_WORD) * f64::from(SAMPLE_RATE)) as u64;
-    Some((sample(before - BEFORE_STOP), sample(grew + BEHIND_STOP)))
+    (sample(before - BEFORE_STOP), sample(since + BEHIND_STOP))
 }
 
 /// The utterance at hand.
@@ -222,10 +220,15 @@ impl Current {
             return Ok(());
         }
         let length = seconds(utterance.samples.len() as u64);
-        if self.timed(control, || scribe.partial(&utterance.samples, length))? && partials {
+        let samples = &utterance.samples;
+        let (changed, stopped) = self.timed(control, || {
+            let changed = scribe.partial(samples, length)?;
+            Ok((changed, scribe.stopped(samples, length, false)?))
+        })?;
+        if changed && partials {
             self.show(control, scribe, utterance, None);
         }
-        if let Some((from, to)) = stop(scribe, length) {
+        if let Some((from, to)) = stopped.map(place) {
             control.ask_for_cut(utterance.start + from, utterance.start + to);
         }
         for stood in scribe.take_commits() {
@@ -290,11 +293,16 @@ impl Current {
             return Ok(());
         }
         let spoken = utterance.silence.unwrap_or(utterance.end()).saturating_sub(utterance.start);
-        if !control.is_hurrying()
-            && let Some((from, to)) = stop(scribe, seconds(spoken))
-        {
+        let stopped = match control.is_hurrying() {
+            true => None,
+            false => {
+                let spoken = seconds(spoken);
+                self.timed(control, || scribe.stopped(&utterance.samples, spoken, true))?
+            }
+        };
+        if let Some((from, to)) = stopped.map(place) {
             control.queue.put_back(utterance.split_off(from as usize, to as usize));
-            if translation.is_some() && control.options().translate.is_some() {
+            if control.options().translate.is_some() {
                 self.timed(control, || scribe.hear(&utterance.samples))?;
                 translation = None;
             }

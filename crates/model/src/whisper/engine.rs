@@ -3,8 +3,9 @@
 use super::config::WhisperConfig;
 use super::decoder::{Decoder, DecoderState};
 use super::encoder::Encoder;
-use super::follow::{Heard, choose};
+use super::follow::Heard;
 use super::guards::{compression_ratio, stutters};
+use super::language::{SURE, choose};
 use super::rules::Rules;
 use super::tokens::{TIMESTAMP_STEP, WhisperTokens};
 use crate::engine::{Capabilities, Engine, Request, Segment, Text, Transcript};
@@ -45,9 +46,6 @@ const LIKELY_SILENCE: f32 = 0.6;
 /// 0.92 sure and of white noise 0.81, and still it writes a word at -0.83 and thanks at -0.98.
 const SURE_SILENCE: f32 = 0.8;
 const LEAST_AVERAGE_IN_SILENCE: f32 = -0.6;
-/// A language less likely than this is listened for again in a full window, as in training: on
-/// short audio alone it mistakes the language more often.
-pub(super) const SURE: f32 = 0.8;
 /// Whisper, loaded for inference.
 pub struct Whisper {
     config: WhisperConfig,
@@ -146,25 +144,6 @@ impl Whisper {
         let mel = self.mel.compute(samples, Frames::Padded(frames));
         let mel = Tensor::from_vec(mel.data, (1, mel.bins, mel.frames), &self.device)?;
         Ok(self.encoder.forward(&mel)?)
-    }
-
-    /// Probabilities of the languages, likeliest first, and of silence.
-    pub(super) fn listen(
-        &self,
-        heard: &DecoderState,
-    ) -> Result<(Vec<(String, f32)>, f32), ModelError> {
-        let mut state = heard.fork()?;
-        let hidden = self.decoder.forward(&[self.tokens.start], 1, &mut state)?;
-        let logits = self.decoder.logits(&hidden, 0)?.pop().unwrap_or_default();
-        let logit = |id: u32| logits.get(id as usize).copied().unwrap_or(f32::NEG_INFINITY);
-        let silence = (logit(self.tokens.no_speech) - crate::nn::log_sum_exp(&logits)).exp();
-        let known: Vec<f32> = self.tokens.languages.iter().map(|&(_, id)| logit(id)).collect();
-        let normaliser = crate::nn::log_sum_exp(&known);
-        let names = self.tokens.languages.iter().map(|(code, _)| code.clone());
-        let mut languages: Vec<_> =
-            names.zip(known.iter().map(|logit| (logit - normaliser).exp())).collect();
-        languages.sort_by(|a, b| b.1.total_cmp(&a.1));
-        Ok((languages, silence))
     }
 
     /// Whether a text is to be doubted.
@@ -330,14 +309,17 @@ impl Engine for Whisper {
         let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
         let mut heard = self.decoder.start(&self.encode(samples)?)?;
         let (mut languages, mut no_speech) = self.listen(&heard)?;
-        let unsure = choose(&languages, request).1 < SURE;
-        if given.is_none() && unsure && self.padding == Padding::Natural {
+        let unsure = |languages: &_| given.is_none() && choose(languages, request).1 < SURE;
+        if unsure(&languages) && self.padding == Padding::Natural {
             heard = self.decoder.start(&self.encode_as(samples, Padding::Full)?)?;
             let (again, silence) = self.listen(&heard)?;
             (languages, no_speech) = (again, silence.max(no_speech));
         }
         let (code, probability) = match &request.language {
             Some(code) => (code.clone(), 1.0),
+            None if unsure(&languages) => {
+                self.choose_by_text(&heard, &languages, request, self.most(seconds))?
+            }
             None => choose(&languages, request),
         };
         let language = given.or_else(|| self.tokens.language(&code)).unwrap_or(self.tokens.start);

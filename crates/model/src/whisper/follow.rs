@@ -1,10 +1,11 @@
 //! Whisper while somebody speaks.
 
 use super::decoder::DecoderState;
-use super::engine::{Padding, SURE, Whisper, Writing, sounds_silent};
+use super::engine::{Padding, Whisper, Writing, sounds_silent};
 use super::guards::stutters;
+use super::language::{SURE, choose};
 use super::rules::Rules;
-use crate::engine::{Draft, LiveEngine, Request, STAYS, Written};
+use crate::engine::{Draft, LiveEngine, Request, Written};
 use crate::error::ModelError;
 use crate::search::{Hypothesis, Search, Started};
 use partita_audio::SAMPLE_RATE;
@@ -21,6 +22,12 @@ pub(super) struct Heard {
     closely: bool,
 }
 
+impl Heard {
+    fn seconds(&self) -> f64 {
+        self.samples.len() as f64 / f64::from(SAMPLE_RATE)
+    }
+}
+
 impl Whisper {
     fn heard(&self) -> Result<&Heard, ModelError> {
         let nothing = || ModelError::Unsupported("nothing was heard yet".to_owned());
@@ -34,40 +41,25 @@ impl Whisper {
         Ok(Heard { state, languages, no_speech, samples: samples.to_vec(), closely })
     }
 
-    /// Writes one text of what was heard.
-    fn follow(
+    /// Writes one text of what was heard: hypotheses side by side, and most tokens.
+    pub(super) fn follow(
         &self,
-        heard: &Heard,
+        heard: &DecoderState,
         prompt: &[u32],
-        beam: usize,
+        (beam, limit): (usize, usize),
         draft: Draft,
     ) -> Result<Hypothesis, ModelError> {
-        let mut state = heard.state.fork()?;
+        let mut state = heard.fork()?;
         let hidden = self.decoder.forward(prompt, 1, &mut state)?;
         let logits = self.decoder.logits(&hidden, prompt.len() - 1)?.pop().unwrap_or_default();
         let [always, first] = &self.suppress;
         let rules = Rules::new(&self.tokens, always, first, None);
-        let seconds = heard.samples.len() as f64 / f64::from(SAMPLE_RATE);
-        let limit = self.most(seconds).max(draft.forced);
+        let limit = limit.max(draft.forced);
         let search = Search { beam: beam.max(1), temperature: 0.0, draws: 1, limit, seed: 17 };
         let model = Writing { decoder: &self.decoder, state, device: &self.device };
         let start = Started { model, logits, rules: &rules, end: self.tokens.end };
         search.verify(start, draft.tokens, draft.forced)
     }
-}
-
-/// The likeliest of the languages that may be spoken, and how likely it is among them.
-pub(super) fn choose(languages: &[(String, f32)], request: &Request) -> (String, f32) {
-    let Request { among, before, .. } = request;
-    let may = |code: &String| among.is_empty() || among.contains(code);
-    let weigh = |(code, p): &(String, f32)| match before.as_ref() == Some(code) {
-        true => (code.clone(), p * STAYS),
-        false => (code.clone(), *p),
-    };
-    let possible = || languages.iter().filter(|(code, _)| may(code)).map(weigh);
-    let total: f32 = possible().map(|(_, p)| p).sum();
-    let best = possible().max_by(|a, b| a.1.total_cmp(&b.1));
-    best.map_or(("en".to_owned(), 0.0), |(code, p)| (code, p / total.max(f32::MIN_POSITIVE)))
 }
 
 impl LiveEngine for Whisper {
@@ -77,28 +69,32 @@ impl LiveEngine for Whisper {
     }
 
     fn write(&mut self, request: &Request, draft: Draft) -> Result<Written, ModelError> {
-        let choice = match &request.language {
+        let choice = |heard: &Heard| match &request.language {
             Some(code) => (code.clone(), 1.0),
-            None => choose(&self.heard()?.languages, request),
+            None => choose(&heard.languages, request),
         };
-        let (language, language_probability) = match choice {
-            (_, probability)
-                if request.fallback && probability < SURE && !self.heard()?.closely =>
-            {
+        let (mut language, mut language_probability) = choice(self.heard()?);
+        if request.fallback && language_probability < SURE {
+            if !self.heard()?.closely {
                 let heard = self.take_in(&self.heard()?.samples, Padding::Full)?;
                 let no_speech = heard.no_speech.max(self.heard()?.no_speech);
-                let chosen = choose(&heard.languages, request);
                 self.heard = Some(Heard { no_speech, ..heard });
-                chosen
             }
-            sure => sure,
-        };
+            let heard = self.heard()?;
+            (language, language_probability) = choice(heard);
+            if language_probability < SURE {
+                let limit = self.most(heard.seconds());
+                (language, language_probability) =
+                    self.choose_by_text(&heard.state, &heard.languages, request, limit)?;
+            }
+        }
         let heard = self.heard()?;
         let token = self.tokens.language(&language).ok_or_else(|| {
             ModelError::Unsupported(format!("this Whisper model does not know `{language}`"))
         })?;
         let prompt = self.tokens.prompt(token, false, false);
-        let found = self.follow(heard, &prompt, request.beam, draft)?;
+        let size = (request.beam, self.most(heard.seconds()));
+        let found = self.follow(&heard.state, &prompt, size, draft)?;
         Ok(Written {
             language,
             language_probability,
@@ -121,7 +117,9 @@ impl LiveEngine for Whisper {
             ModelError::Unsupported(reason)
         })?;
         let prompt = self.tokens.prompt(language, true, false);
-        let found = self.follow(self.heard()?, &prompt, 1, Draft::default())?;
+        let heard = self.heard()?;
+        let size = (1, self.most(heard.seconds()));
+        let found = self.follow(&heard.state, &prompt, size, Draft::default())?;
         Ok(self.tokens.text(&found.tokens)?.trim().to_owned())
     }
 

@@ -12,6 +12,7 @@ mod follow;
 mod foretell;
 mod guards;
 mod import;
+mod language;
 mod rules;
 mod tokens;
 
