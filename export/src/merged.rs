@@ -94,22 +94,22 @@ const TABLE: &str = "token_embd.weight";
 const MARKS: &str = "marks.weight";
 
 impl Merged {
-    /// Opens a trained model's folder (its bases in the store, or beside other paths that it names),
-    /// or a Whisper model: a file, a folder, or a model of the store.
+    /// Opens a trained model, packed or a folder (its bases in the store, or beside other paths that it
+    /// names), or a Whisper model: a file, a folder, or a model of the store.
     ///
     /// # Errors
     /// When something is missing, malformed, or does not fit.
     pub fn open(model: &str) -> Result<Self> {
-        let folder = Path::new(model);
-        if !folder.join(TrainedModel::DESCRIPTION).is_file() {
-            let weights = folder.join(TrainedModel::WEIGHTS);
+        let path = Path::new(model);
+        if !TrainedModel::is_at(path) {
+            let weights = path.join(TrainedModel::WEIGHTS);
             ensure!(!weights.is_file(), "{model}: no {}", TrainedModel::DESCRIPTION);
             return Self::over(bases::whisper(model)?, None, None).context(model.to_owned());
         }
-        let trained = TrainedModel::read(folder)?;
+        let trained = TrainedModel::read(path)?;
         let encoder = bases::whisper(&trained.encoder)?;
         let text = bases::gguf(&trained.llm)?;
-        let delta = WeightFile::open(&folder.join(TrainedModel::WEIGHTS))?;
+        let delta = WeightFile::open(&TrainedModel::weights(path))?;
         let file = Arc::new(WeightFile::open(&text.path)?);
         let tokenizer = Arc::new(TextTokenizer::from_gguf(&file)?);
         let marks = Marks::for_tokenizer(&tokenizer);

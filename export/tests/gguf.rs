@@ -106,6 +106,29 @@ fn in_full_precision_the_pair_is_the_model() {
 }
 
 #[test]
+fn a_packed_model_is_exported_as_the_run_that_it_was() {
+    let world = World::make(Made::default());
+    let (_, of_run) = exported(&world, Quant::F32);
+    let out = world.out("of-packed");
+    let model = world.packed().to_str().unwrap().to_owned();
+    export(&Options { model, ..options(&world, Quant::F32, &out) }).unwrap();
+    for name in ["small-F32.gguf", "mmproj-small-F32.gguf"] {
+        let open = |folder: &Path| WeightFile::open(&folder.join(name)).unwrap();
+        let (one, other) = (open(of_run.parent().unwrap()), open(&out));
+        let names = |file: &WeightFile| -> Vec<String> {
+            file.tensors().iter().map(|tensor| tensor.name.clone()).collect()
+        };
+        assert_eq!(names(&one), names(&other));
+        for tensor in names(&one) {
+            let [one, other] = [&one, &other].map(|file| file.floats(&tensor).unwrap());
+            assert_eq!(one.0, other.0);
+            let off = one.1.iter().zip(&other.1).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-5, "{name}: {tensor}: {off}");
+        }
+    }
+}
+
+#[test]
 fn files_say_what_they_are() {
     let world = World::make(Made::default());
     let (report, file) = exported(&world, Quant::Q4KM);

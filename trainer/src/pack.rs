@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use partita_model::files::WeightFile;
-use partita_model::nn::{DeltaSource, FileSource, LowRank};
+use partita_model::nn::{LowRank, change_name};
 use partita_model::speech::TrainedModel;
 use serde::Serialize;
 
@@ -54,14 +54,7 @@ pub fn pack(options: &Options) -> Result<Report> {
     if out.exists() {
         bail!("{}: there is a file already", out.display());
     }
-    let alpha: f64 = match trained.metadata().get(LowRank::ALPHA_KEY) {
-        Some(alpha) => alpha
-            .as_str()
-            .and_then(|alpha| alpha.parse().ok())
-            .filter(|alpha: &f64| alpha.is_finite() && *alpha != 0.0)
-            .with_context(|| format!("{}: {}", weights.display(), LowRank::ALPHA_KEY))?,
-        None => 1.0,
-    };
+    let alpha = LowRank::alpha(&trained)?.unwrap_or(1.0);
     let mut tensors = Vec::new();
     let mut changes = Vec::new();
     for info in trained.tensors() {
@@ -85,7 +78,7 @@ pub fn pack(options: &Options) -> Result<Report> {
         let stored = QTensor::quantize(&change, kind(&shape, GgmlDType::Q4K))?;
         let missing = (change - stored.dequantize(&Device::Cpu)?)?.flatten_all()?.to_vec1()?;
         changes.push((name.clone(), root_mean_square(&missing) / size));
-        tensors.push((DeltaSource::<FileSource>::change(name), stored));
+        tensors.push((change_name(name), stored));
     }
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     described.write_packed(out, alpha, &tensors)?;

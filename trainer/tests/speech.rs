@@ -102,14 +102,16 @@ fn a_recipe_is_carried_out_the_losses_fall_and_a_stopped_run_ends_the_same() {
     assert!(twice.to_string().contains("there is a file already"), "{twice}");
 
     // Another run begins from it, and its checkpoint is no model.
-    let from = |start: &Path| {
+    let scaled = |start: &Path, factor: f64| {
         let mut recipe = partita_train::recipe::Recipe::load(&options.recipe).unwrap();
         let here = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         recipe.data.speech = vec![here("speech.jsonl")];
         recipe.data.text = vec![here("text.jsonl")];
         recipe.model.start = start.to_str().unwrap().to_owned();
+        recipe.lora.alpha *= factor;
         SpeechObjective::open(&recipe, &Device::Cpu)
     };
+    let from = |start: &Path| scaled(start, 1.0);
     let value = |objective: &mut SpeechObjective| {
         use partita_train::objective::Objective;
         objective.evaluate("joint").unwrap();
@@ -119,6 +121,10 @@ fn a_recipe_is_carried_out_the_losses_fall_and_a_stopped_run_ends_the_same() {
     };
     let weights = WeightFile::open(&run.join(TrainedModel::WEIGHTS)).unwrap();
     assert_eq!(value(&mut from(&run).unwrap()), weights.floats("marks.weight").unwrap().1);
+    let stored = WeightFile::open(&small).unwrap().floats("marks.weight").unwrap().1;
+    assert_eq!(value(&mut from(&small).unwrap()), stored);
+    let refused = format!("{:#}", scaled(&small, 2.0).err().unwrap());
+    assert!(refused.contains("trained with lora.alpha = "), "{refused}");
     let checkpoint = run.join("checkpoints/step-90").join(partita_train::checkpoint::PARAMETERS);
     let refused = format!("{:#}", from(&checkpoint).err().unwrap());
     assert!(refused.contains("is a checkpoint's; name its run's folder"), "{refused}");

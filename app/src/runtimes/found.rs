@@ -34,12 +34,9 @@ impl Found {
         let named = path.extension().is_some_and(|extension| extension == "onnx");
         let weights = match backend {
             Backend::Onnx => None,
-            _ if path.join(TrainedModel::DESCRIPTION).is_file() => {
-                Some(Weights::Trained(path.to_owned()))
-            }
+            _ if TrainedModel::is_at(path) => Some(Weights::Trained(path.to_owned())),
             _ if path.is_dir() => pair(path)?.map(Weights::Pair),
             _ if !path.is_file() || named => None,
-            _ if TrainedModel::is_packed(path) => Some(Weights::Trained(path.to_owned())),
             _ => Some(Weights::Pair(path.to_owned())),
         };
         Ok(Self { weights, graphs })

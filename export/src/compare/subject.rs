@@ -66,8 +66,7 @@ impl Entry {
             let name = if full.is_file() { full.file_stem() } else { full.file_name() };
             name.unwrap_or_default().to_string_lossy().into_owned()
         };
-        let is_folder = path.join(TrainedModel::DESCRIPTION).is_file();
-        if is_folder || TrainedModel::is_packed(path) {
+        if TrainedModel::is_at(path) {
             let model = TrainedModel::read(path)?;
             let (encoder, llm) = (bases::gguf(&model.encoder)?.path, bases::gguf(&model.llm)?.path);
             let subject = Subject::Trained { path: path.to_owned(), encoder, llm };

@@ -12,7 +12,7 @@ use crate::interrupt;
 /// Arguments of `partita-export gguf`.
 #[derive(Debug, Args)]
 pub struct GgufArgs {
-    /// A run's or trained model's folder, a GGUF file, or a model of the store
+    /// A run's or trained model's folder, a packed model, another GGUF file, or a model of the store
     #[arg(value_name = "RUN|MODEL")]
     model: String,
     /// Type of the language model's (or Whisper's) matrices: f32, f16, bf16, q8_0, q6_k, q5_k_m,

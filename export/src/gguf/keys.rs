@@ -115,10 +115,10 @@ pub fn private(
 ///
 /// # Errors
 /// When the weights cannot be read, or there is a recipe that is none.
-pub fn provenance(folder: &Path) -> Result<Vec<(String, Value)>> {
+pub fn provenance(model: &Path) -> Result<Vec<(String, Value)>> {
     let key = |name: &str| format!("partita.training.{name}");
-    let mut keys = vec![(key("weights.sha256"), Value::String(weights_hash(folder)?))];
-    let path = folder.join("config.toml");
+    let mut keys = vec![(key("weights.sha256"), Value::String(weights_hash(model)?))];
+    let path = model.join("config.toml");
     let Ok(text) = fs::read_to_string(&path) else { return Ok(keys) };
     let recipe: toml::Table = text.parse().with_context(|| path.display().to_string())?;
     for name in ["name", "about"] {
@@ -137,8 +137,8 @@ pub fn provenance(folder: &Path) -> Result<Vec<(String, Value)>> {
 }
 
 /// SHA-256 of a trained model's weights.
-fn weights_hash(folder: &Path) -> Result<String> {
-    let path = folder.join(TrainedModel::WEIGHTS);
+fn weights_hash(model: &Path) -> Result<String> {
+    let path = TrainedModel::weights(model);
     let shown = || path.display().to_string();
     let mut hash = Sha256::new();
     std::io::copy(&mut fs::File::open(&path).with_context(shown)?, &mut hash)

@@ -32,6 +32,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use partita_model::files::{TensorInfo, Value, WeightFile};
+use partita_model::nn::changed_name;
 use partita_model::speech::{CtcHead, ExportedModel, TrainedModel};
 use partita_model::tokens::{Marks, Shortlist, TextTokenizer};
 
@@ -50,7 +51,7 @@ use crate::pending::Pending;
 /// What to export, and how.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// A run's or model's folder, a GGUF file, or the name of a model in the store.
+    /// A run's or model's folder, a packed model, another GGUF file, or the name of a model in the store.
     pub model: String,
     /// Quantization of the language model, or of Whisper.
     pub quant: Quant,
@@ -85,8 +86,8 @@ pub fn export(options: &Options) -> Result<Report> {
     }
     let mut pending = Pending::inside(&options.out)?;
     let mut report = match &source {
-        Source::Trained { folder, model, encoder, llm } => {
-            pair(options, &name, (folder, model), [encoder, llm], &mut pending)?
+        Source::Trained { path, model, encoder, llm } => {
+            pair(options, &name, (path, model), [encoder, llm], &mut pending)?
         }
         Source::Llm(file) => language_model(options, &name, file, &mut pending)?,
         Source::Whisper(file) => {
@@ -206,15 +207,15 @@ fn language_model(
 fn pair(
     options: &Options,
     name: &str,
-    (folder, model): (&Path, &TrainedModel),
+    (path, model): (&Path, &TrainedModel),
     [encoder, llm]: [&PathBuf; 2],
     pending: &mut Pending,
 ) -> Result<Report> {
     let calibrated = options.calibration.as_ref();
     let calibrated = calibrated
-        .map(|wanted| calibration::importance(folder, model, [encoder, llm], wanted))
+        .map(|wanted| calibration::importance(path, model, [encoder, llm], wanted))
         .transpose()?;
-    let trained = WeightFile::open(&folder.join(TrainedModel::WEIGHTS))?;
+    let trained = WeightFile::open(&TrainedModel::weights(path))?;
     let (encoder, llm) = (WeightFile::open(encoder)?, WeightFile::open(llm)?);
     check_names(&trained, [&encoder, &llm])?;
     let [hearing, writing] =
@@ -222,12 +223,12 @@ fn pair(
     let tokenizer = TextTokenizer::from_gguf(&llm)?;
     let marks = Marks::for_tokenizer(&tokenizer);
     let all = Tokens::all(tokenizer.vocabulary(), marks.appended());
-    let text = vocabulary::text_of_run(folder)?;
+    let text = vocabulary::text_of_run(path)?;
     let cut = Cut::new(options, all, &llm, (&tokenizer, Some(model)), text)?;
     let tokens = &cut.tokens;
     let model = &of_languages(model, options)?;
 
-    let provenance = keys::provenance(folder)?;
+    let provenance = keys::provenance(path)?;
     let pair = keys::pair(model, &provenance, tokens)?;
     let shared = |more: Vec<(String, Value)>| [more, provenance.clone()].concat();
     let card = |kind, architecture, parameters, quant, base| Card {
@@ -298,7 +299,7 @@ fn of_languages(model: &TrainedModel, options: &Options) -> Result<TrainedModel>
 /// Whatever was trained must have a place in the pair.
 fn check_names(trained: &WeightFile, bases: [&WeightFile; 2]) -> Result<()> {
     let has_place = |tensor: &&TensorInfo| {
-        let name = tensor.name.as_str();
+        let name = changed_name(&tensor.name).unwrap_or(&tensor.name);
         let stem = name.split_once(".weight").map(|(stem, _)| format!("{stem}.weight"));
         let is_base = |name: &str| bases.iter().any(|base| base.contains(name));
         ["mm.a.", "ctc.", "marks."].iter().any(|prefix| name.starts_with(prefix))

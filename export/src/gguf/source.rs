@@ -14,8 +14,8 @@ use crate::bases;
 pub enum Source {
     /// What training left, over two bases.
     Trained {
-        /// Where description and weights are.
-        folder: PathBuf,
+        /// Its folder, or the packed file.
+        path: PathBuf,
         /// The description.
         model: Box<TrainedModel>,
         /// An imported Whisper file.
@@ -32,17 +32,17 @@ pub enum Source {
 }
 
 impl Source {
-    /// A run's folder, a model's folder, a GGUF file, or the name of a model in the store.
+    /// A run's folder, a model's folder, a packed model, another GGUF file, or the name of a model in the store.
     ///
     /// # Errors
     /// When there is no such thing, or it is none of these.
     pub fn find(name: &str) -> Result<Self> {
         let path = Path::new(name);
-        if path.join(TrainedModel::DESCRIPTION).is_file() {
+        if TrainedModel::is_at(path) {
             let model = TrainedModel::read(path)?;
             let (encoder, llm) = (bases::gguf(&model.encoder)?.path, bases::gguf(&model.llm)?.path);
             return Ok(Self::Trained {
-                folder: path.to_owned(),
+                path: path.to_owned(),
                 model: Box::new(model),
                 encoder,
                 llm,

@@ -7,11 +7,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::Tensor;
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
 use partita_export::gguf::{Options, Quant, export};
 use partita_model::files::gguf::{GgufWriter, TensorSpec};
 use partita_model::files::{TensorInfo, WeightFile, write_safetensors};
-use partita_model::nn::LowRank;
+use partita_model::nn::{LowRank, change_name};
 use partita_model::speech::{AdapterConfig, AdapterShape, SpeechConfig, TrainedModel};
 use partita_model::tokens::{Marks, ShortlistBuilder, TextTokenizer};
 use partita_small::{Encoder, Llm, Shapes, Tokenizer, drawn, drawn_weight, layer};
@@ -167,6 +168,33 @@ impl World {
 
     pub fn run(&self) -> PathBuf {
         self.folder.path().join("run")
+    }
+
+    /// The run as a packed model that loses nothing: what a base has as changes of it.
+    pub fn packed(&self) -> PathBuf {
+        let weights = WeightFile::open(&self.run().join(TrainedModel::WEIGHTS)).unwrap();
+        let bases = [&self.encoder, &self.llm].map(|path| WeightFile::open(path).unwrap());
+        let tensors: Vec<(String, QTensor)> = weights
+            .tensors()
+            .iter()
+            .map(|TensorInfo { name, .. }| {
+                let (shape, mut values) = weights.floats(name).unwrap();
+                let base = bases.iter().find(|base| base.contains(name));
+                if let Some(base) = base {
+                    let (_, base) = base.floats(name).unwrap();
+                    values.iter_mut().zip(base).for_each(|(value, base)| *value -= base);
+                }
+                let values = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+                let stored = QTensor::quantize(&values, GgmlDType::F32).unwrap();
+                let name = if base.is_some() { change_name(name) } else { name.clone() };
+                (name, stored)
+            })
+            .collect();
+        let tensors: Vec<_> =
+            tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let path = self.out("packed.gguf");
+        self.model.write_packed(&path, 8.0, &tensors).unwrap();
+        path
     }
 
     pub fn out(&self, name: &str) -> PathBuf {

@@ -65,7 +65,7 @@ impl Subject {
 
     fn trained(options: &Options, device: &Device) -> Result<Self> {
         let run = &options.run;
-        if !run.is_file() && !run.join(TrainedModel::DESCRIPTION).is_file() {
+        if !TrainedModel::is_at(run) {
             let missing = TrainedModel::DESCRIPTION;
             bail!("{}: no trained speech model here (there is no {missing})", run.display());
         }

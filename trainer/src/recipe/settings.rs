@@ -12,7 +12,7 @@ pub struct Model {
     pub llm: String,
     /// The shape of the adapter.
     pub adapter: Adapter,
-    /// A run's folder, or the weight file in it, whose trained tensors training starts from,
+    /// A run's folder, the weight file in it, or a packed model, whose trained tensors training starts from,
     /// relative to the recipe's folder; empty: the base weights and a random adapter.
     pub start: String,
     /// What the networks compute in.

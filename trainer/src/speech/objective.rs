@@ -97,7 +97,8 @@ impl SpeechObjective {
             parameters = parameters.with_frozen_type(DType::BF16);
         }
         if !recipe.model.start.is_empty() {
-            begin_from(Path::new(&recipe.model.start), &mut parameters, &shortlist)?;
+            let start = Path::new(&recipe.model.start);
+            begin_from(start, &mut parameters, &shortlist, recipe.lora.alpha)?;
         }
         let sizes = (llm_config.embedding_scale, adapter.output_rms);
         let likeness = Likeness { weight: 0.0, sizes };

@@ -6,7 +6,7 @@ use crate::files::{FileError, WeightFile};
 use candle_core::{Device, Tensor};
 
 /// Weights of a base, with those of a second file instead of or beside them: its tensors of the same
-/// names instead, its changes ([`DeltaSource::change`]) added to the tensors that they are named
+/// names instead, its changes ([`change_name`]) added to the tensors that they are named
 /// after, its low-rank changes beside the linear layers that they are named after. For inference with
 /// what [`Parameters::save`](super::Parameters::save) wrote, or what was made smaller of it.
 #[derive(Debug)]
@@ -17,29 +17,27 @@ pub struct DeltaSource<'a, S> {
     alpha: Option<f64>,
 }
 
+const CHANGE: &str = ".change";
+
+/// Name of what a tensor gained by training: a small number in each place, which takes fewer bits than
+/// the tensor itself.
+pub fn change_name(name: &str) -> String {
+    format!("{name}{CHANGE}")
+}
+
+/// The name of the tensor that this is the [change](change_name) of, if it is one.
+pub fn changed_name(name: &str) -> Option<&str> {
+    name.strip_suffix(CHANGE)
+}
+
 impl<'a, S: WeightSource> DeltaSource<'a, S> {
     /// `delta` over `base`, on the base's device.
     ///
     /// # Errors
     /// When the file's alpha ([`LowRank::ALPHA_KEY`]) is no number.
     pub fn new(base: S, delta: &'a WeightFile, device: &Device) -> Result<Self, ModelError> {
-        let alpha = match delta.metadata().get(LowRank::ALPHA_KEY) {
-            None => None,
-            Some(value) => {
-                let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
-                Some(number.filter(|alpha| alpha.is_finite()).ok_or_else(|| {
-                    let (path, key) = (delta.path().to_owned(), LowRank::ALPHA_KEY.to_owned());
-                    FileError::Metadata { path, key, reason: "is not a number".to_owned() }
-                })?)
-            }
-        };
+        let alpha = LowRank::alpha(delta)?;
         Ok(Self { base, delta, device: device.clone(), alpha })
-    }
-
-    /// Name of what a tensor gained by training: a small number in each place, which takes fewer
-    /// bits than the tensor itself.
-    pub fn change(name: &str) -> String {
-        format!("{name}.change")
     }
 
     fn stored(&self, name: &str) -> Result<Tensor, ModelError> {
@@ -48,7 +46,7 @@ impl<'a, S: WeightSource> DeltaSource<'a, S> {
     }
 
     fn is_changed(&self, name: &str) -> bool {
-        self.delta.contains(name) || self.delta.contains(&Self::change(name))
+        self.delta.contains(name) || self.delta.contains(&change_name(name))
     }
 
     fn low_rank(
@@ -94,7 +92,7 @@ impl<S: WeightSource> WeightSource for DeltaSource<'_, S> {
             let reason = format!("shape {:?}, wanted {shape:?}", tensor.dims());
             Err(ModelError::from(FileError::Tensor { path, name, reason }))
         };
-        let change = Self::change(name);
+        let change = change_name(name);
         if self.delta.contains(name) {
             stored(name)
         } else if self.delta.contains(&change) {

@@ -32,7 +32,7 @@ mod transformer;
 pub use attention::{attend, merge_heads, split_heads};
 pub use cache::KvCache;
 pub use convolution::Conv1d;
-pub use delta::DeltaSource;
+pub use delta::{DeltaSource, change_name, changed_name};
 pub(crate) use differentiable::cross_entropy;
 pub use dropout::Dropout;
 pub use initial::Init;

@@ -1,6 +1,6 @@
 //! The values that training changes.
 
-use super::Init;
+use super::{Init, delta::changed_name};
 use crate::error::ModelError;
 use crate::files::{Format, WeightFile, write_safetensors};
 use candle_core::{DType, Device, Tensor, Var};
@@ -177,20 +177,36 @@ impl Parameters {
             let reason = format!("{}, not safetensors", file.format());
             return Err(ModelError::Companion { path: path.to_owned(), reason });
         }
+        self.load_from(&file)
+    }
+
+    /// Takes over all tensors of a file as [`Parameters::load`] does; [changes](super::change_name) are
+    /// added to the bases' values.
+    ///
+    /// # Errors
+    /// As there, and when a change is of a tensor that no base has.
+    pub fn load_from(&self, file: &WeightFile) -> Result<(), ModelError> {
         let mut masters = self.lock_masters();
         let mut loaded = Vec::with_capacity(file.tensors().len());
         for tensor in file.tensors() {
-            let (shape, values) = file.floats(&tensor.name)?;
-            if let Some(var) = masters.get(&tensor.name) {
-                expect_shape(&tensor.name, &shape, var.dims())?;
+            let (shape, mut values) = file.floats(&tensor.name)?;
+            let changed = changed_name(&tensor.name);
+            let name = changed.unwrap_or(&tensor.name);
+            if changed.is_some() {
+                let base = self.base_values(name, &shape)?;
+                let base = base.ok_or_else(|| wrong(name, "a change of what is stored nowhere"))?;
+                values.iter_mut().zip(base).for_each(|(value, base)| *value += base);
             }
-            loaded.push((&tensor.name, Tensor::from_vec(values, shape, &self.device)?));
+            if let Some(var) = masters.get(name) {
+                expect_shape(name, &shape, var.dims())?;
+            }
+            loaded.push((name, Tensor::from_vec(values, shape, &self.device)?));
         }
         for (name, tensor) in loaded {
             match masters.get(name) {
                 Some(var) => var.set(&tensor)?,
                 None => {
-                    masters.insert(name.clone(), Var::from_tensor(&tensor)?);
+                    masters.insert(name.to_owned(), Var::from_tensor(&tensor)?);
                     self.lock_frozen().remove(name);
                 }
             }

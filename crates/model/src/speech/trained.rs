@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// What a trained model is. In a run's folder it is written in `model.json`, its weights beside it in
 /// `weights.safetensors`: trained tensors under the networks' names, and low-rank changes. A packed
 /// model is one GGUF file: the same description in its metadata, and the weights in fewer bits, some
-/// as [changes](DeltaSource::change) of those of a base.
+/// as [changes](crate::nn::change_name) of those of a base.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainedModel {
@@ -46,6 +46,11 @@ impl TrainedModel {
     /// The file with the weights of the model at `path`: a folder's, or a packed file itself.
     pub fn weights(path: &Path) -> PathBuf {
         if path.is_dir() { path.join(Self::WEIGHTS) } else { path.to_owned() }
+    }
+
+    /// Whether there is a trained model at `path`: a folder with a description, or a packed file.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(Self::DESCRIPTION).is_file() || Self::is_packed(path)
     }
 
     /// Whether there is a packed model at `path`, and no other file.
