@@ -2,9 +2,9 @@
 //! what it hears, so that texts and times can be told apart; texts of real engines are tested in
 //! the end-to-end tests.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
-use partita::capture::{Capture, CaptureError, Heard};
+use partita::capture::{Capture, CaptureError, Heard, Recorder};
 use partita::live::{Captions, Event, LiveOptions, Session, Setup, channel};
 use partita_audio::SAMPLE_RATE;
 use partita_audio::vad::EnergyGate;
@@ -94,6 +94,10 @@ enum Step {
     Say(Heard),
     /// Gives silence for ever, at true speed.
     Hold,
+    /// Is over for good.
+    Break,
+    /// A fault of the program.
+    Panic,
 }
 
 struct Script {
@@ -125,6 +129,11 @@ impl Capture for Script {
                     self.hold = true;
                     return Ok(Heard::Samples { lost: 0 });
                 }
+                Some(Step::Break) => {
+                    let (source_name, reason) = ("script".to_owned(), "it broke".to_owned());
+                    return Err(CaptureError::Device { source_name, reason });
+                }
+                Some(Step::Panic) => panic!("as the test wants it"),
                 Some(Step::Sound(seconds)) => (true, (seconds * 16_000.0) as usize),
                 Some(Step::Silence(seconds)) => (false, (seconds * 16_000.0) as usize),
             },
@@ -324,6 +333,57 @@ fn committed_text_is_kept_when_the_engine_fails() {
 }
 
 #[test]
+fn a_source_that_breaks_ends_the_session_and_keeps_what_was_said() {
+    for (broken, why) in [(Step::Break, "it broke"), (Step::Panic, "a fault of the program")] {
+        let steps = [Step::Sound(6.0), broken];
+        let engine = Metronome::new(|_| false, Duration::ZERO);
+        let events = events(setup(&steps, engine, LiveOptions::default()));
+        let told = events.iter().find_map(|event| match event {
+            Event::Failed { message } => Some(message.as_str()),
+            _ => None,
+        });
+        assert!(told.is_some_and(|told| told.contains(why)), "{events:#?}");
+        assert_eq!(finals(&events).len(), 1, "{events:#?}");
+    }
+}
+
+#[test]
+fn a_language_that_cannot_be_had_is_told_once_and_the_text_goes_on() {
+    let (tell, told) = channel();
+    let engine = Metronome::new(|_| false, Duration::ZERO);
+    let steps = [TWO, TWO, TWO].concat();
+    let session = Session::start(setup(&steps, engine, LiveOptions::default()), tell).unwrap();
+    let mut all = Vec::new();
+    for event in told.iter() {
+        if matches!(event, Event::Listening { .. }) {
+            let languages = vec!["en".to_owned(), "it".to_owned()];
+            let translate = Some("xx".to_owned());
+            session.change(LiveOptions { languages, translate, ..LiveOptions::default() });
+        }
+        let over = matches!(event, Event::Finished { .. } | Event::Failed { .. });
+        all.push(event);
+        if over {
+            break;
+        }
+    }
+    assert!(matches!(all.last(), Some(Event::Finished { .. })), "{all:#?}");
+    assert_eq!(finals(&all).len(), 6, "{all:#?}");
+    let warnings = all.iter().filter(|event| matches!(event, Event::Warning { .. })).count();
+    assert!((1..=2).contains(&warnings), "{all:#?}");
+}
+
+#[test]
+fn audio_that_cannot_be_kept_ends_no_session() {
+    let engine = Metronome::new(|_| false, Duration::ZERO);
+    let mut setup = setup(&TWO, engine, LiveOptions::default());
+    setup.record = Some(Box::new(|| anyhow::bail!("no disk")));
+    let events = events(setup);
+    let warned =
+        |event: &Event| matches!(event, Event::Warning { message } if message.contains("no disk"));
+    assert!(events.iter().any(warned) && finals(&events).len() == 2, "{events:#?}");
+}
+
+#[test]
 fn what_cannot_be_opened_is_told() {
     for broken in ["capture", "engine", "detector"] {
         let mut setup =
@@ -371,7 +431,12 @@ fn what_is_said_during_a_pause_is_not_heard() {
     let (tell, told) = channel();
     let engine = Metronome::new(|_| false, Duration::ZERO);
     let steps = [Step::Sound(400.0), Step::Silence(2.0)];
-    let session = Session::start(setup(&steps, engine, LiveOptions::default()), tell).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept.wav");
+    let mut setup = setup(&steps, engine, LiveOptions::default());
+    let file = kept.clone();
+    setup.record = Some(Box::new(move || Ok(Recorder::create(&file, 100)?)));
+    let session = Session::start(setup, tell).unwrap();
     let mut all = Vec::new();
     let mut pauses = 0;
     for event in told.iter() {
@@ -389,6 +454,12 @@ fn what_is_said_during_a_pause_is_not_heard() {
     }
     assert_eq!(finals(&all).len(), 1, "the open utterance ends, and no other begins");
     assert!(matches!(all.last(), Some(Event::Finished { seconds, .. }) if *seconds == 402.0));
+    session.finish(Duration::from_secs(10));
+    let kept = partita_audio::read_all(&kept).unwrap();
+    assert_eq!(kept.len(), 402 * SAMPLE_RATE as usize, "times stay right");
+    let (before, paused) = kept.split_at(kept.len() / 2);
+    assert!(before.iter().any(|&sample| sample != 0.0));
+    assert!(paused.iter().all(|&sample| sample == 0.0), "nor is it kept");
 }
 
 #[test]

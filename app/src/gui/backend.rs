@@ -28,6 +28,8 @@ pub trait Live {
     }
     /// Asks it to finish: what was said is written down, and its last event tells so.
     fn stop(&self);
+    /// After [`stop`](Self::stop): what is not yet written is closed with the text that was shown.
+    fn hurry(&self) {}
 }
 
 /// Begins a session. Loading takes place elsewhere: `Event::Listening` or `Event::Failed` follow.

@@ -112,14 +112,16 @@ impl Dictating {
     }
 
     fn begin(&mut self, listener: &mut Listener, settings: &Settings) -> Result<(), DictateError> {
-        let dictation = Dictation::new(self.settings.clone(), (self.open)()?);
-        let typist =
-            Typist::start(dictation).map_err(|error| DictateError::Typing(error.to_string()))?;
-        self.ours = !listener.runs();
+        if !listener.go_on_typing() {
+            let dictation = Dictation::new(self.settings.clone(), (self.open)()?);
+            let typist = Typist::start(dictation)
+                .map_err(|error| DictateError::Typing(error.to_string()))?;
+            listener.begin_typing(typist);
+        }
+        self.ours = !matches!(listener.phase, Phase::Starting | Phase::Listening);
         if self.ours {
             listener.start(settings);
         }
-        listener.begin_typing(typist);
         self.on = true;
         Ok(())
     }

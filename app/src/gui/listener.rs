@@ -108,9 +108,14 @@ impl Listener {
         matches!(self.phase, Phase::Starting | Phase::Listening | Phase::Stopping)
     }
 
-    /// Begins. Text of the session before stays until it is cleared.
+    /// Begins, at once or behind a session that is just ending. Text of the session before stays until
+    /// it is cleared.
     pub fn start(&mut self, settings: &Settings) {
         if self.runs() {
+            if self.phase == Phase::Stopping {
+                self.begun_with = Some(settings.clone());
+                self.again = true;
+            }
             return;
         }
         (self.paused, self.status, self.timing) = (false, None, None);
@@ -132,6 +137,7 @@ impl Listener {
 
     /// Ends, unless it has ended.
     pub fn stop(&mut self) {
+        self.again = false;
         if let Some(live) = &self.live {
             live.stop();
             self.phase = Phase::Stopping;
@@ -158,16 +164,17 @@ impl Listener {
     /// Takes new settings over: at once where a session can, else by beginning anew.
     pub fn change(&mut self, settings: &Settings) {
         let (Some(live), Some(before)) = (&self.live, &self.begun_with) else { return };
+        // Whether text is kept, and how much audio, counts from the next session on.
         let same = before.audio == settings.audio
             && before.engine == settings.engine
-            && before.storage == settings.storage;
+            && before.storage.audio == settings.storage.audio;
         if before.live() != settings.live() {
             live.change(settings.live());
         }
         self.begun_with = Some(settings.clone());
         if !same && !self.again && matches!(self.phase, Phase::Starting | Phase::Listening) {
-            self.again = true;
             self.stop();
+            self.again = true;
         }
     }
 
@@ -181,6 +188,18 @@ impl Listener {
     /// Has what is said from now on typed.
     pub fn begin_typing(&mut self, typist: Typist) {
         drop_elsewhere(self.typist.replace((typist, true)));
+    }
+
+    /// Goes on typing behind the utterance at hand, whose typist knows what it has typed of it; whether
+    /// there is one.
+    pub fn go_on_typing(&mut self) -> bool {
+        match &mut self.typist {
+            Some((typist, goes_on)) if typist.failure().is_none() => {
+                *goes_on = true;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Types what is being spoken, and then nothing more.
@@ -269,14 +288,29 @@ impl Listener {
     }
 
     /// Ends the session and waits for its last words, but not longer than `most`: the program is
-    /// about to go.
+    /// about to go. What is not written after half of that is kept as it was shown.
     pub fn quit(&mut self, most: Duration) {
         let begun = Instant::now();
-        self.again = false;
         self.stop();
-        while self.live.is_some() && begun.elapsed() < most {
+        while begun.elapsed() < most {
+            let Some(live) = &self.live else { break };
+            if begun.elapsed() > most / 2 {
+                live.hurry();
+            }
             self.hear();
             std::thread::sleep(Duration::from_millis(5));
+        }
+        // The engine is still at it: what is on the screen is what there is.
+        if self.live.is_some()
+            && let Some(line) = self.captions.lines().last().filter(|line| !line.complete)
+            && let Some(scribe) = &mut self.scribe
+        {
+            let (utterance, lang) = (line.utterance, line.lang.clone());
+            let text = format!("{}{}", line.committed, line.tail).trim().to_owned();
+            let (start, end, timing) = (line.start, line.end, Timing::default());
+            if !text.is_empty() {
+                scribe.take(&Event::Final { utterance, start, end, lang, text, timing });
+            }
         }
         if let Some(failure) = self.scribe.take().and_then(Scribe::finish) {
             tracing::warn!("{failure}");
@@ -336,5 +370,82 @@ fn disconnected(events: &crossbeam_channel::Receiver<Event>, heard: &mut Vec<Eve
             false
         }
         Err(error) => error.is_disconnected(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::History;
+    use crossbeam_channel::{Receiver, Sender, bounded};
+    use std::sync::Arc;
+
+    /// A session that never ends by itself.
+    struct Stubborn(Receiver<Event>);
+
+    impl Live for Stubborn {
+        fn events(&self) -> &Receiver<Event> {
+            &self.0
+        }
+        fn pause(&self, _: bool) {}
+        fn change(&self, _: LiveOptions) {}
+        fn level(&self) -> f32 {
+            0.0
+        }
+        fn stop(&self) {}
+    }
+
+    fn listener(history: PathBuf) -> (Listener, Receiver<Sender<Event>>) {
+        let (begun, sessions) = bounded(8);
+        let listen = move |_: &Settings, _: Wake| {
+            let (sender, events) = bounded(64);
+            begun.send(sender)?;
+            Ok(Box::new(Stubborn(events)) as Box<dyn Live>)
+        };
+        (Listener::new(Box::new(listen), history, Arc::new(|| {})), sessions)
+    }
+
+    #[test]
+    fn what_is_on_the_screen_is_kept_when_the_program_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history.sqlite");
+        let (mut listener, sessions) = listener(file.clone());
+        listener.start(&Settings::default());
+        let say = sessions.recv().unwrap();
+        say.send(Event::Started { utterance: 1, start: 0.0 }).unwrap();
+        let (committed, tail) = ("It goes on".to_owned(), " and on".to_owned());
+        let lang = Some("en".to_owned());
+        say.send(Event::Partial { utterance: 1, until: 2.0, lang, committed, tail }).unwrap();
+        listener.hear();
+        let most = Duration::from_millis(100);
+        let begun = Instant::now();
+        listener.quit(most);
+        assert!(begun.elapsed() >= most);
+        let history = History::open(&file).unwrap();
+        let found = history.sessions("", 10, 0).unwrap();
+        assert_eq!(history.lines(found[0].id).unwrap()[0].text, "It goes on and on");
+    }
+
+    #[test]
+    fn a_start_while_a_session_is_ending_follows_it_unless_it_is_stopped_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut listener, sessions) = listener(folder.path().join("history.sqlite"));
+        let settings = Settings::default();
+        for stops_again in [false, true] {
+            listener.start(&settings);
+            let say = sessions.recv().unwrap();
+            listener.stop();
+            listener.start(&settings);
+            if stops_again {
+                listener.stop();
+            }
+            say.send(Event::Finished { seconds: 1.0, lost: 0.0 }).unwrap();
+            listener.hear();
+            assert_eq!(listener.phase == Phase::Starting, !stops_again);
+            if let Ok(say) = sessions.try_recv() {
+                say.send(Event::Finished { seconds: 1.0, lost: 0.0 }).unwrap();
+                listener.hear();
+            }
+        }
     }
 }

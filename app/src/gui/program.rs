@@ -118,6 +118,12 @@ impl Live for Running {
             session.stop();
         }
     }
+
+    fn hurry(&self) {
+        if let Some(session) = &self.session {
+            session.hurry();
+        }
+    }
 }
 
 impl Drop for Running {

@@ -360,6 +360,21 @@ pub fn field(ui: &mut Ui, field: TextEdit, name: &str) -> Response {
     response
 }
 
+/// A line of text that counts once it is left or Enter is pressed: its letters alone mean nothing.
+pub fn settled_field(ui: &mut Ui, text: &mut String, (name, hint): (&str, &str), width: f32) {
+    let id = ui.make_persistent_id((name, "being written"));
+    let draft: Option<String> = ui.data(|data| data.get_temp(id));
+    let was_written = draft.is_some();
+    let mut draft = draft.unwrap_or_else(|| text.clone());
+    let edit = TextEdit::singleline(&mut draft).hint_text(hint).desired_width(width);
+    if field(ui, edit, name).has_focus() {
+        ui.data_mut(|data| data.insert_temp(id, draft));
+    } else if was_written {
+        *text = draft;
+        ui.data_mut(|data| data.remove::<String>(id));
+    }
+}
+
 /// A line of text of second rank.
 pub fn weak(ui: &mut Ui, text: impl Into<String>) -> Response {
     let color = Palette::of(ui).weak;

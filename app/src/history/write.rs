@@ -134,6 +134,13 @@ impl History {
         for file in &audio {
             remove_audio(Some(Path::new(file)), recordings)?;
         }
+        // And that of sessions in which nothing was said, or whose text was not kept.
+        for file in fs::read_dir(recordings).into_iter().flatten().flatten() {
+            let path = file.path();
+            if path.extension().is_some_and(|extension| extension == "wav") {
+                remove_audio(Some(&path), recordings)?;
+            }
+        }
         let gone = self.connection.execute("DELETE FROM sessions", []);
         gone.map_err(|cause| self.error(cause))?;
         self.forget();

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for audio; also how soon the thread sees that it is asked something.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How long audio may take from the microphone to here.
+const ON_ITS_WAY: Duration = Duration::from_millis(200);
 /// Seconds of utterances that may wait before a source that can wait is made to.
 const ENOUGH: f64 = 60.0;
 
@@ -44,25 +46,43 @@ pub(super) struct Opened {
 
 /// Runs until the source ends, or is asked to stop.
 pub(super) fn listen(control: &Control, open: Opened, sources: &Sender<Vec<String>>) {
-    let mut heard = 0;
-    let mut lost = 0;
-    let result = run(control, open, sources, &mut heard, &mut lost);
-    if let Err(error) = result {
+    let mut heard = Ending { control, position: 0, lost: 0 };
+    if let Err(error) = run(control, open, sources, &mut heard) {
         control.fail(&error);
     }
-    control.queue.end(seconds(heard), seconds(lost));
+}
+
+/// What was heard and lost; when the thread ends, however it ends, whoever writes is told.
+struct Ending<'a> {
+    control: &'a Control,
+    position: u64,
+    lost: u64,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.control.fail(&anyhow::anyhow!("a fault of the program ended the listening"));
+        }
+        self.control.queue.end(seconds(self.position), seconds(self.lost));
+    }
 }
 
 fn run(
     control: &Control,
     open: Opened,
     sources: &Sender<Vec<String>>,
-    position: &mut u64,
-    lost: &mut u64,
+    heard: &mut Ending<'_>,
 ) -> anyhow::Result<()> {
     let mut capture = (open.capture)()?;
     let _ = control.meter.set(capture.meter());
-    let mut recorder = open.record.map(|record| record()).transpose()?;
+    let mut recorder = open.record.and_then(|record| match record() {
+        Ok(recorder) => Some(recorder),
+        Err(error) => {
+            control.tell(Event::Warning { message: format!("audio is not kept: {error:#}") });
+            None
+        }
+    });
     let mut ear = Ear::new((open.detector)()?, vad_options(&control.options()));
     // The writing thread waits for this, or has failed, which ends this thread soon.
     let _ = sources.send(capture.names());
@@ -70,18 +90,24 @@ fn run(
     let mut pausing = false;
     let mut report = Report::new(control);
     let mut samples = Vec::new();
-    while !control.is_stopping() {
+    let mut last_words = LastWords::default();
+    while !control.is_stopping() || last_words.are_due(control, capture.as_ref()) {
         while capture.can_wait() && control.queue.backlog() > ENOUGH && !control.is_stopping() {
             std::thread::sleep(PATIENCE);
         }
         samples.clear();
         match capture.read(PATIENCE, &mut samples)? {
-            Heard::Samples { lost: missing } => *lost += missing,
+            Heard::Samples { lost: missing } => heard.lost += missing,
             Heard::Gone { source, reason } => control.tell(Event::SourceLost { source, reason }),
             Heard::Back { source } => control.tell(Event::SourceBack { source }),
             Heard::Ended => break,
         }
-        let warning = recorder.as_mut().and_then(|recorder| recorder.write(&samples));
+        let pauses = control.is_paused();
+        let warning = recorder.as_mut().and_then(|recorder| match pauses {
+            // What is said in a pause is kept nowhere; times stay right.
+            true => recorder.write(&vec![0.0; samples.len()]),
+            false => recorder.write(&samples),
+        });
         if let Some(message) = warning {
             control.tell(Event::Warning { message });
         }
@@ -90,7 +116,7 @@ fn run(
             ear.set_options(&vad_options(&control.options()));
         }
         let mut ended = Vec::new();
-        if control.is_paused() {
+        if pauses {
             if !pausing {
                 ended = ear.flush().context("voice activity")?;
             }
@@ -101,25 +127,39 @@ fn run(
             }
             ended.extend(ear.push(&samples).context("voice activity")?);
         }
-        pausing = control.is_paused();
+        pausing = pauses;
         let thrown = control.queue.update(ear.position(), ended, ear.speaking());
         if thrown > 0 {
-            *lost += thrown;
+            heard.lost += thrown;
             let seconds = seconds(thrown);
             let message =
                 format!("this machine is too slow: {seconds:.0} s of speech were skipped");
             control.tell(Event::Warning { message });
         }
-        *position = ear.position();
-        report.tell(control, &ear, *lost);
+        heard.position = ear.position();
+        report.tell(control, &ear, heard.lost);
     }
     let ended = ear.flush().context("voice activity")?;
     control.queue.update(ear.position(), ended, None);
-    *position = ear.position();
+    heard.position = ear.position();
     if let Some(message) = recorder.and_then(|mut recorder| recorder.finish()) {
         control.tell(Event::Warning { message });
     }
     Ok(())
+}
+
+/// Audio that was spoken before the end was asked for and is still on its way from the device.
+#[derive(Default)]
+struct LastWords {
+    until: Option<Instant>,
+}
+
+impl LastWords {
+    fn are_due(&mut self, control: &Control, capture: &dyn Capture) -> bool {
+        let until = *self.until.get_or_insert_with(|| Instant::now() + ON_ITS_WAY);
+        let wanted = !capture.can_wait() && !control.is_paused();
+        wanted && !control.is_hurrying() && !control.has_failed() && Instant::now() < until
+    }
 }
 
 /// Tells about once a second how the session is doing.

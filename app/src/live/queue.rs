@@ -163,9 +163,15 @@ impl Queue {
         state.waiting.push_front(Utterance { number, ..rest });
     }
 
-    /// Says that nothing more comes, and how many seconds were heard and lost in all.
+    /// Says that nothing more comes, and how many seconds were heard and lost in all. What is being
+    /// spoken has ended.
     pub fn end(&self, heard: f64, lost: f64) {
-        self.lock().over = Some((heard, lost));
+        let mut state = self.lock();
+        if let Some(open) = state.waiting.back_mut().filter(|open| open.ended.is_none()) {
+            open.ended = Some(Instant::now());
+        }
+        state.over = Some((heard, lost));
+        drop(state);
         self.changed.notify_all();
     }
 

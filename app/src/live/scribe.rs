@@ -89,6 +89,11 @@ impl Scribe {
         self.engine.as_ref()
     }
 
+    /// Whether this utterance is translated.
+    pub fn translates(&self) -> bool {
+        self.options.translate.is_some()
+    }
+
     /// Begins another utterance.
     pub fn begin(&mut self, options: LiveOptions) {
         self.options = options;
@@ -189,7 +194,7 @@ impl Scribe {
             _ if self.is_whole_by(samples, to)? => {}
             _ => {
                 // A translation is of all that was said.
-                if self.options.translate.is_some() {
+                if self.translates() {
                     self.engine.hear(samples)?;
                 }
                 return Ok(None);

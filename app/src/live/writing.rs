@@ -122,6 +122,8 @@ struct Current {
     /// What was completed in advance, should it end with the silence that began at this sample.
     ready: Option<Ready>,
     measure: Measure,
+    /// Languages and target that the engine does not have, once that was told.
+    refused: Option<(Vec<String>, Option<String>)>,
 }
 
 struct Ready {
@@ -155,7 +157,8 @@ impl Current {
             // Thrown away for want of room.
             self.abandon(control, scribe);
             let (number, told) = (utterance.number, self.told + 1);
-            *self = Self { number, told, ..Self::default() };
+            let refused = self.refused.take();
+            *self = Self { number, told, refused, ..Self::default() };
             self.begin(control, scribe, utterance);
         }
         (self.start, self.end) = (seconds(utterance.start), seconds(utterance.end()));
@@ -163,7 +166,22 @@ impl Current {
 
     fn begin(&mut self, control: &Control, scribe: &mut Scribe, utterance: &Utterance) {
         self.open = true;
-        scribe.begin(control.options());
+        let mut options = control.options();
+        let can = scribe.engine().capabilities();
+        let wanted = (options.languages.clone(), options.translate.clone());
+        let impossible = engines::check(can, &wanted.0, wanted.1.as_ref()).err();
+        if impossible.is_some() {
+            options.languages.retain(|code| can.languages.contains(code));
+            options.translate = options.translate.filter(|to| can.translation_targets.contains(to));
+        }
+        scribe.begin(options);
+        // The choice may be changed while it runs, and is told once that it cannot be met.
+        if let Some(error) = impossible
+            && self.refused.as_ref() != Some(&wanted)
+        {
+            control.tell(Event::Warning { message: error.to_string() });
+            self.refused = Some(wanted);
+        }
         let start = seconds(utterance.onset);
         control.tell(Event::Started { utterance: self.told, start });
     }
@@ -302,7 +320,7 @@ impl Current {
         };
         if let Some((from, to)) = stopped.map(place) {
             control.queue.put_back(utterance.split_off(from as usize, to as usize));
-            if control.options().translate.is_some() {
+            if scribe.translates() {
                 self.timed(control, || scribe.hear(&utterance.samples))?;
                 translation = None;
             }

@@ -164,5 +164,6 @@ fn request(settings: &Settings, engine: &dyn Engine) -> anyhow::Result<Request> 
             anyhow::bail!("the {} engine does not {verb} `{code}`", can.engine);
         }
     }
-    Ok(Request { language, translate, beam: 5, ..Request::default() })
+    let among = settings.speech.languages.clone();
+    Ok(Request { language, translate, among, beam: 5, ..Request::default() })
 }

@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The model that speech needs at least.
 const NEEDED: &str = "whisper-base";
+/// What tells speech from noise: fetched with it.
+const WITH_IT: [&str; 2] = ["silero-vad", "onnxruntime"];
 
 /// The page.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ struct Work {
     done: u64,
     total: u64,
     cancelled: Arc<AtomicBool>,
+    /// Whether it is being fetched.
+    pulls: bool,
 }
 
 impl ModelsPage {
@@ -104,7 +108,10 @@ impl ModelsPage {
                     if first && self.work.as_ref().is_some_and(|work| work.name == name) {
                         self.measure(&shared.settings.engine);
                     }
-                    self.work = None;
+                    let pulled = self.work.take().is_some_and(|work| work.pulls);
+                    if pulled && (name == NEEDED || WITH_IT.contains(&name.as_str())) {
+                        self.fetch_the_rest(&name);
+                    }
                 }
                 Say::Failed(name, message) => {
                     self.work = None;
@@ -239,12 +246,25 @@ impl ModelsPage {
         });
     }
 
+    /// Fetches the next of the models that go with the one that speech needs.
+    fn fetch_the_rest(&mut self, done: &str) {
+        let missing = |name: &str| {
+            let state = self.states.get(name);
+            name != done && matches!(state, Some(Some(State::Absent | State::Partial { .. })))
+        };
+        if let Some(next) = WITH_IT.into_iter().find(|name| missing(name)) {
+            self.begin(next, Ask::Pull);
+        }
+    }
+
     fn begin(&mut self, name: &str, ask: impl FnOnce(String, Arc<AtomicBool>) -> Ask) {
         let cancelled = Arc::new(AtomicBool::new(false));
         self.failures.remove(name);
-        if self.worker.ask(ask(name.to_owned(), cancelled.clone())) {
+        let ask = ask(name.to_owned(), cancelled.clone());
+        let pulls = matches!(ask, Ask::Pull(..));
+        if self.worker.ask(ask) {
             let (name, step) = (name.to_owned(), "Beginning".to_owned());
-            self.work = Some(Work { name, step, done: 0, total: 0, cancelled });
+            self.work = Some(Work { name, step, done: 0, total: 0, cancelled, pulls });
         }
     }
 

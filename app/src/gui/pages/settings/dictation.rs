@@ -1,16 +1,21 @@
 //! Typing into other programs.
 
+use crate::dictate::import_words;
 use crate::gui::icons::Icon;
 use crate::gui::languages;
 use crate::gui::widgets::{
-    choice, field, icon_button, labelled_button, pick, row, section, switch, weak,
+    choice, field, icon_button, labelled_button, pick, row, section, settled_field, switch, weak,
 };
-use crate::settings::{Delivery, Dictation, Profile, Trigger, Word};
+use crate::gui::worker::{Answers, Wake, Worker};
+use crate::settings::{Delivery, Dictation, Pace, Profile, Trigger, Word};
 use eframe::egui::{Event, Key, Modifiers, TextEdit, Ui, vec2};
+use std::sync::Arc;
 
 const TRIGGERS: [(Trigger, &str); 2] =
     [(Trigger::PushToTalk, "While held"), (Trigger::Toggle, "Press to begin and end")];
 const DELIVERIES: [(Delivery, &str); 2] = [(Delivery::Type, "Type"), (Delivery::Paste, "Paste")];
+const PACES: [(Pace, &str); 2] =
+    [(Pace::Words, "Word by word"), (Pace::Phrases, "Phrase by phrase")];
 const OF_PROFILES: [(Option<Delivery>, &str); 3] =
     [(None, "As usual"), (Some(Delivery::Type), "Type"), (Some(Delivery::Paste), "Paste")];
 
@@ -21,6 +26,10 @@ pub struct Editing {
     listening: bool,
     /// The vocabulary as text, and the words that it stands for.
     vocabulary: Option<(String, Vec<Word>)>,
+    /// Asks for a list of words and reads it.
+    import: Option<Worker<(), Result<Vec<Word>, String>>>,
+    /// What became of the last list.
+    imported: String,
 }
 
 pub fn show(ui: &mut Ui, editing: &mut Editing, dictation: &mut Dictation) {
@@ -31,6 +40,18 @@ pub fn show(ui: &mut Ui, editing: &mut Editing, dictation: &mut Dictation) {
         row(ui, "The key", "", |ui| choice(ui, &mut dictation.trigger, &TRIGGERS, "The key"));
         row(ui, "Text arrives by", "Pasting puts the clipboard back afterwards.", |ui| {
             choice(ui, &mut dictation.delivery, &DELIVERIES, "Delivery")
+        });
+        row(
+            ui,
+            "Written language",
+            "What you say is translated into it, and that is typed.",
+            |ui| {
+                let options = languages::options("As spoken");
+                pick(ui, "Written language", &mut dictation.translate, &options)
+            },
+        );
+        row(ui, "Text arrives", "What is pasted or translated comes in phrases.", |ui| {
+            choice(ui, &mut dictation.pace, &PACES, "Pace")
         });
         row(
             ui,
@@ -62,7 +83,7 @@ fn hotkey(ui: &mut Ui, editing: &mut Editing, hotkey: &mut String) {
     if labelled_button(ui, Icon::Sliders, name).clicked() {
         editing.listening = !editing.listening;
     }
-    field(ui, TextEdit::singleline(hotkey).hint_text("none").desired_width(140.0), "Key");
+    settled_field(ui, hotkey, ("Key", "none"), 140.0);
 }
 
 /// A key with its modifiers as settings have it: `Ctrl+Alt+D`.
@@ -95,6 +116,40 @@ fn vocabulary(ui: &mut Ui, editing: &mut Editing, words: &mut Vec<Word>) {
         *words = read(text);
         known.clone_from(words);
     }
+    import(ui, editing, words);
+}
+
+/// A list from a file: one word a line, what is heard instead of it behind commas or tabs.
+fn import(ui: &mut Ui, editing: &mut Editing, words: &mut Vec<Word>) {
+    let heard = editing.import.as_mut().and_then(|worker| worker.heard().last());
+    match heard {
+        Some(Ok(list)) => {
+            let new: Vec<_> = list.into_iter().filter(|word| !words.contains(word)).collect();
+            editing.imported = format!("{} words were added.", new.len());
+            words.extend(new);
+        }
+        Some(Err(message)) => editing.imported = message,
+        None => {}
+    }
+    ui.horizontal(|ui| {
+        if labelled_button(ui, Icon::Plus, "Import a list").clicked() {
+            let context = ui.ctx().clone();
+            let wake: Wake = Arc::new(move || context.request_repaint());
+            if editing.import.is_none() {
+                let answer = |(), out: &Answers<_>| {
+                    let dialog = rfd::FileDialog::new().set_title("A list of words");
+                    if let Some(path) = dialog.pick_file() {
+                        out.say(import_words(&path, false).map_err(|error| format!("{error:#}")));
+                    }
+                };
+                editing.import = Worker::start("word-list", wake, answer).ok();
+            }
+            if let Some(worker) = &editing.import {
+                worker.ask(());
+            }
+        }
+        weak(ui, &editing.imported);
+    });
 }
 
 fn written(words: &[Word]) -> String {

@@ -1,9 +1,9 @@
 //! What recognises speech.
 
-use crate::gui::widgets::{choice, pick, row, section, slider, weak};
+use crate::gui::widgets::{choice, pick, row, section, settled_field, slider, weak};
 use crate::runtimes::Backend;
 use crate::settings::{Settings, limits};
-use eframe::egui::{Slider, TextEdit, Ui};
+use eframe::egui::{Slider, Ui};
 use partita_model::onnx::Provider;
 use partita_model::whisper::Quantization;
 
@@ -13,7 +13,7 @@ const ENGINES: [(&str, &str); 3] =
 pub fn show(ui: &mut Ui, settings: &mut Settings) {
     section(ui, "Engine", |ui| {
         let engine = &mut settings.engine;
-        row(ui, "Engine", "Automatic takes the best that is installed.", |ui| {
+        row(ui, "Engine", "Automatic is Whisper, which makes the fewest errors.", |ui| {
             let mut name = ENGINES
                 .iter()
                 .find(|(name, _)| *name == engine.name)
@@ -23,7 +23,7 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
             }
         });
         row(ui, "Model", "A name of the page Models, or the folder of a trained model.", |ui| {
-            ui.add(TextEdit::singleline(&mut engine.model).hint_text("the engine's own"))
+            settled_field(ui, &mut engine.model, ("Name of the model", "the engine's own"), 240.0)
         });
         row(
             ui,
@@ -58,7 +58,7 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
             pick(ui, "ONNX Runtime computes on", &mut engine.provider, &table);
         });
         row(ui, "Device", "cpu, cuda:0 or metal", |ui| {
-            ui.add(TextEdit::singleline(&mut engine.device).hint_text("cpu").desired_width(120.0))
+            settled_field(ui, &mut engine.device, ("Name of the device", "cpu"), 120.0)
         });
         let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let most = u16::try_from(all).unwrap_or(limits::MOST_THREADS).min(limits::MOST_THREADS);
