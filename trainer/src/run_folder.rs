@@ -191,19 +191,24 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The checkpoints that were measured, the best first; of equal ones, the earlier.
+    /// The checkpoints of the last stage that were measured, the best first; of equal ones, the earlier.
     pub fn best<'a>(&self, among: &'a [Checkpoint]) -> impl Iterator<Item = &'a Checkpoint> {
         best(&self.recipe, among)
     }
 }
 
 /// The checkpoints that were measured, the best by a recipe's metric first; of equal ones, the
-/// earlier.
+/// earlier. Those of the last stage alone: stages before have other tasks, so their values mean
+/// something else.
 pub fn best<'a>(recipe: &Recipe, among: &'a [Checkpoint]) -> impl Iterator<Item = &'a Checkpoint> {
     let sign = if recipe.evaluation.metric.rises() { -1.0 } else { 1.0 };
     let value = |checkpoint: &Checkpoint| checkpoint.state.evaluation;
-    let mut measured: Vec<_> =
-        among.iter().filter_map(|one| Some((value(one)? * sign, one))).collect();
+    let stage = |Checkpoint { state, .. }: &Checkpoint| {
+        state.stage.index.saturating_sub(usize::from(state.ends.is_some()))
+    };
+    let last = among.iter().filter(|one| value(one).is_some()).map(stage).max();
+    let of_last = among.iter().filter(|one| Some(stage(one)) == last);
+    let mut measured: Vec<_> = of_last.filter_map(|one| Some((value(one)? * sign, one))).collect();
     measured.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     measured.into_iter().map(|(_, checkpoint)| checkpoint)
 }

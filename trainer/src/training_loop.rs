@@ -143,6 +143,8 @@ impl<'a> Session<'a> {
             watcher.note(&format!("{error:#}; it is passed over"));
         }
         let best = run.best(&found.whole).next().and_then(|best| best.state.evaluation);
+        // Stages measure other tasks: the first value of one is its best.
+        let best = best.filter(|_| found.whole.last().is_none_or(|last| last.state.ends.is_none()));
         let last = found.whole.pop();
         let (stages, progress, bytes) = match &last {
             Some(checkpoint) => {
@@ -285,13 +287,13 @@ impl<'a> Session<'a> {
                 waiting: counts.waited() / self.processes.size() as f64 / seconds,
                 memory: self.memory.mebibytes(),
             },
-            bad: counts.bad,
+            bad: counts.bad.clone(),
         };
         for note in &counts.notes {
             self.watcher.note(note);
         }
         if record.skipped {
-            let bad = record.bad.join("; ");
+            let bad = counts.suspects();
             self.watcher.note(&format!("step {number} skipped, not finite; batches: {bad}"));
         }
         let now = Progress { steps: number, seconds: self.progress.seconds + seconds };
@@ -349,7 +351,11 @@ impl<'a> Session<'a> {
         let due = at.elapsed().as_secs_f64() >= settings.minutes * 60.0
             || (settings.steps > 0 && self.progress.steps - saved >= settings.steps);
         if change.is_some() || due || (best && settings.keep_best > 0) {
+            let enters = change.is_some();
             self.save(evaluation, change.map(|change| change.from))?;
+            if enters {
+                self.best = None;
+            }
         }
         Ok(())
     }

@@ -189,6 +189,7 @@ fn what_is_missing_is_named() {
         ("encoder.gguf", "nothing.gguf", "nothing.gguf"),
         ("\"speech.jsonl\"", "\"gone.jsonl\"", "gone.jsonl"),
         ("top = 1", "top = 9", "the encoder has 2 layers, not 9"),
+        ("[\"text.jsonl\"]", "[]", "data.text: names nothing, and a stage has tasks of text alone"),
         ("[\"speech.jsonl\"]", "[]", "no clips: name manifests in data.speech, or with --speech"),
     ] {
         let found = error(from, to);

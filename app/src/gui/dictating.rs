@@ -3,7 +3,7 @@
 use super::listener::{Listener, Phase};
 use super::pages::Notices;
 use super::worker::Wake;
-use crate::dictate::{self, Choice, Desk, DictateError, Dictation, Hotkey, Press, Typist};
+use crate::dictate::{self, Desk, DictateError, Dictation, Hotkey, Press, Typist};
 use crate::settings::{Settings, SharedSettings};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use std::thread;
@@ -33,8 +33,6 @@ pub struct Dictating {
     on: bool,
     /// Whether the session was begun for dictation, and ends with it.
     ours: bool,
-    /// What counted for the program that had the focus.
-    choice: Option<Choice>,
 }
 
 impl Dictating {
@@ -54,8 +52,8 @@ impl Dictating {
             .name("hotkey".to_owned())
             .spawn(move || hold_key(&wanted, &tell, &wake))?;
         let (toggled, on, ours) = (false, false, false);
-        let (choice, key) = (None, String::new());
-        Ok(Self { open, settings, keys, said, key, asked, toggled, on, ours, choice })
+        let key = String::new();
+        Ok(Self { open, settings, keys, said, key, asked, toggled, on, ours })
     }
 
     /// Whether what is said is being typed.
@@ -88,7 +86,7 @@ impl Dictating {
         // A session that has ended takes dictation with it.
         let over = matches!(listener.phase, Phase::Idle | Phase::Failed(_));
         if self.on && over {
-            self.end(listener, settings);
+            self.end(listener);
             wanted = false;
         }
         match (self.on, wanted) {
@@ -97,17 +95,16 @@ impl Dictating {
                     notices.bad(format!("dictation: {error}"));
                 }
             }
-            (true, false) => self.end(listener, settings),
+            (true, false) => self.end(listener),
             _ => {}
         }
         let Some(typist) = listener.typist() else { return };
         if let Some(trouble) = typist.failure() {
             notices.bad(trouble);
         }
-        let choice = typist.choice().filter(|now| self.on && Some(now) != self.choice.as_ref());
-        if let Some(choice) = choice {
-            listener.listen_as(choice.live(settings));
-            self.choice = Some(choice);
+        // What counts for the program that has the focus.
+        if let Some(choice) = typist.choice().filter(|_| self.on) {
+            listener.listen_as(Some(choice.live(settings)));
         }
     }
 
@@ -127,13 +124,12 @@ impl Dictating {
     }
 
     /// What is being spoken is still typed.
-    fn end(&mut self, listener: &mut Listener, settings: &Settings) {
+    fn end(&mut self, listener: &mut Listener) {
         self.on = false;
-        self.choice = None;
         listener.end_typing();
         match self.ours {
             true => listener.stop(),
-            false => listener.listen_as(settings.live()),
+            false => listener.listen_as(None),
         }
     }
 }

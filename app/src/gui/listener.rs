@@ -45,6 +45,8 @@ pub struct Listener {
     live: Option<Box<dyn Live>>,
     /// What it was begun with.
     begun_with: Option<Settings>,
+    /// How it listens and writes, where that is not as the settings say: for dictation.
+    otherwise: Option<LiveOptions>,
     /// Whether to begin again with other settings once it has stopped.
     again: bool,
     history: PathBuf,
@@ -84,6 +86,7 @@ impl Listener {
             wake,
             live: None,
             begun_with: None,
+            otherwise: None,
             again: false,
             history,
             scribe: None,
@@ -127,6 +130,9 @@ impl Listener {
                     true => Scribe::start(self.history.clone(), live.recording()).ok(),
                     false => None,
                 };
+                if let Some(options) = &self.otherwise {
+                    live.change(options.clone());
+                }
                 self.live = Some(live);
                 self.begun_with = Some(settings.clone());
                 self.phase = Phase::Starting;
@@ -168,7 +174,7 @@ impl Listener {
         let same = before.audio == settings.audio
             && before.engine == settings.engine
             && before.storage.audio == settings.storage.audio;
-        if before.live() != settings.live() {
+        if before.live() != settings.live() && self.otherwise.is_none() {
             live.change(settings.live());
         }
         self.begun_with = Some(settings.clone());
@@ -178,9 +184,17 @@ impl Listener {
         }
     }
 
-    /// Listens and writes in another way from the next utterance on.
-    pub fn listen_as(&self, options: LiveOptions) {
-        if let Some(live) = &self.live {
+    /// Listens and writes in another way than the settings say from the next utterance on, or as they
+    /// say again.
+    pub fn listen_as(&mut self, options: Option<LiveOptions>) {
+        if self.otherwise == options {
+            return;
+        }
+        self.otherwise = options;
+        let usual = || self.begun_with.as_ref().map(Settings::live);
+        if let Some(live) = &self.live
+            && let Some(options) = self.otherwise.clone().or_else(usual)
+        {
             live.change(options);
         }
     }
@@ -321,6 +335,7 @@ impl Listener {
         self.live = None;
         if !self.again {
             drop_elsewhere(self.typist.take());
+            self.otherwise = None;
         }
         if let Some(scribe) = self.scribe.take() {
             scribe.finish_elsewhere();
@@ -374,78 +389,4 @@ fn disconnected(events: &crossbeam_channel::Receiver<Event>, heard: &mut Vec<Eve
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::history::History;
-    use crossbeam_channel::{Receiver, Sender, bounded};
-    use std::sync::Arc;
-
-    /// A session that never ends by itself.
-    struct Stubborn(Receiver<Event>);
-
-    impl Live for Stubborn {
-        fn events(&self) -> &Receiver<Event> {
-            &self.0
-        }
-        fn pause(&self, _: bool) {}
-        fn change(&self, _: LiveOptions) {}
-        fn level(&self) -> f32 {
-            0.0
-        }
-        fn stop(&self) {}
-    }
-
-    fn listener(history: PathBuf) -> (Listener, Receiver<Sender<Event>>) {
-        let (begun, sessions) = bounded(8);
-        let listen = move |_: &Settings, _: Wake| {
-            let (sender, events) = bounded(64);
-            begun.send(sender)?;
-            Ok(Box::new(Stubborn(events)) as Box<dyn Live>)
-        };
-        (Listener::new(Box::new(listen), history, Arc::new(|| {})), sessions)
-    }
-
-    #[test]
-    fn what_is_on_the_screen_is_kept_when_the_program_ends() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("history.sqlite");
-        let (mut listener, sessions) = listener(file.clone());
-        listener.start(&Settings::default());
-        let say = sessions.recv().unwrap();
-        say.send(Event::Started { utterance: 1, start: 0.0 }).unwrap();
-        let (committed, tail) = ("It goes on".to_owned(), " and on".to_owned());
-        let lang = Some("en".to_owned());
-        say.send(Event::Partial { utterance: 1, until: 2.0, lang, committed, tail }).unwrap();
-        listener.hear();
-        let most = Duration::from_millis(100);
-        let begun = Instant::now();
-        listener.quit(most);
-        assert!(begun.elapsed() >= most);
-        let history = History::open(&file).unwrap();
-        let found = history.sessions("", 10, 0).unwrap();
-        assert_eq!(history.lines(found[0].id).unwrap()[0].text, "It goes on and on");
-    }
-
-    #[test]
-    fn a_start_while_a_session_is_ending_follows_it_unless_it_is_stopped_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut listener, sessions) = listener(folder.path().join("history.sqlite"));
-        let settings = Settings::default();
-        for stops_again in [false, true] {
-            listener.start(&settings);
-            let say = sessions.recv().unwrap();
-            listener.stop();
-            listener.start(&settings);
-            if stops_again {
-                listener.stop();
-            }
-            say.send(Event::Finished { seconds: 1.0, lost: 0.0 }).unwrap();
-            listener.hear();
-            assert_eq!(listener.phase == Phase::Starting, !stops_again);
-            if let Ok(say) = sessions.try_recv() {
-                say.send(Event::Finished { seconds: 1.0, lost: 0.0 }).unwrap();
-                listener.hear();
-            }
-        }
-    }
-}
+mod tests;

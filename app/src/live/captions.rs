@@ -41,9 +41,11 @@ impl Captions {
         &self.lines
     }
 
-    /// Forgets all lines.
-    pub fn clear(&mut self) {
+    /// Forgets all lines, but for the one that is being `spoken`.
+    pub fn clear(&mut self, spoken: bool) {
+        let last = self.lines.pop().filter(|line| spoken && !line.complete);
         self.lines.clear();
+        self.lines.extend(last);
     }
 
     /// Takes an event; whether anything changed on the screen.

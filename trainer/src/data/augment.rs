@@ -14,6 +14,8 @@ use super::clip;
 use super::room::Room;
 use super::set::SpeechSet;
 
+/// Samples that a slower clip may have: nearly the 30 s of a window.
+const LONGEST: usize = 299 * SAMPLE_RATE as usize / 10;
 /// Speeds are drawn in steps of a hundredth: 16 kHz times such a speed shares a factor of 160 with
 /// 16 kHz, which keeps the resampler's blocks short.
 const SPEED_STEP: f64 = 0.01;
@@ -138,7 +140,9 @@ impl Augmenter {
     pub fn apply(&self, mut samples: Vec<f32>, speech: bool, rng: &mut impl Rng) -> Vec<f32> {
         // Everything is drawn first, in a fixed order, whether it is used or not.
         let [slow, fast] = self.options.speed.map(|speed| (speed / SPEED_STEP).round() as i64);
-        let speed = rng.random_range(slow..=fast.max(slow));
+        // Played slowly, a long clip would have more than the encoder's window.
+        let least = (samples.len() * 100).div_ceil(LONGEST).min(100) as i64;
+        let speed = rng.random_range(slow..=fast.max(slow)).max(least);
         let room = rng.random_bool(self.options.room);
         let noise = rng.random_bool(self.options.noise);
         let mut within = |[low, high]: [f64; 2]| rng.random_range(low..=high);
@@ -239,6 +243,16 @@ mod tests {
         let options = Augment { speed: [0.9, 0.9], ..Augment::masks_only() };
         let noise = with(options).apply(tone(440.0, 2.0), false, &mut StdRng::seed_from_u64(1));
         assert_eq!(noise.len(), 32_000, "clips without speech keep their speed");
+        let options = Augment { speed: [0.8, 0.8], ..Augment::masks_only() };
+        for (seconds, most) in [(28.0, 30.0), (30.0, 30.0), (20.0, 25.0)] {
+            let slow = with(options.clone()).apply(
+                tone(440.0, seconds),
+                true,
+                &mut StdRng::seed_from_u64(1),
+            );
+            let length = slow.len() as f64 / f64::from(SAMPLE_RATE);
+            assert!(length > most - 0.5 && length <= most + 1e-4, "{seconds}: {length}");
+        }
     }
 
     #[test]

@@ -67,6 +67,13 @@ impl Recipe {
         Ok(())
     }
 
+    /// Whether a stage has tasks that need no audio.
+    pub fn has_text_tasks(&self) -> bool {
+        let stages = self.order.iter().filter_map(|name| self.stage.get(name));
+        let mut mixes = stages.flat_map(|stage| [&stage.tasks, &stage.late.tasks]);
+        mixes.any(|tasks| tasks.mt > 0.0 || tasks.lm > 0.0)
+    }
+
     /// Checks that an encoder of so many layers has those that stages train.
     ///
     /// # Errors

@@ -137,11 +137,13 @@ pub fn text_sequences(model: &SpeechLlm, kind: Kind, examples: &[TextExample]) -
             tokens
         };
         if kind == Kind::Lm {
-            for text in [&example.src, &example.tgt] {
+            for text in [&example.src, &example.tgt].into_iter().filter(|text| !text.is_empty()) {
                 let answer = with_end(vocabulary.encode(text));
                 sequences.push(Sequence { clip: None, prompt: Vec::new(), answer });
             }
-        } else if let (Ok(from), Ok(to)) = langs {
+        } else if let (Ok(from), Ok(to)) = langs
+            && ![&example.src, &example.tgt].into_iter().any(String::is_empty)
+        {
             let task = Task::TextTranslation(to);
             let mut prompt = vocabulary.encode(&example.src);
             prompt.extend(task.prompt(vocabulary.marks()));

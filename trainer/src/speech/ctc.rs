@@ -40,10 +40,14 @@ fn score(model: &SpeechLlm, head: &CtcHead, examples: &[Example], bins: usize) -
     let heard = audio.to_dtype(DType::F32)?;
     let scores = head.forward(&heard)?;
     let found = ctc_loss(&scores, &frames, &labels, head.blank())?;
+    // Speech without a transcript, a translation's, is not silence.
+    let is_told = |example: &Example| !example.text.is_empty() || example.lang.is_none();
+    let told: Vec<f32> = examples.iter().map(|one| f32::from(u8::from(is_told(one)))).collect();
+    let losses = (found.losses * Tensor::new(told, model.device())?)?;
     let counted = labels.iter().enumerate().filter(|(clip, _)| !found.skipped.contains(clip));
     let tokens = counted.map(|(_, labels)| labels.len()).sum();
     let too_short = found.skipped.len();
-    Ok(Scored { scores, frames, losses: found.losses, tokens, too_short, heard })
+    Ok(Scored { scores, frames, losses, tokens, too_short, heard })
 }
 
 /// What asks the adapter for vectors like the language model's own.

@@ -76,6 +76,9 @@ impl SpeechObjective {
         recipe.check_encoder(bases.encoder.encoder_layers)?;
         let bins = bases.encoder.mel_bins;
         let data = Data::open(recipe, bins)?;
+        if recipe.data.text.is_empty() && recipe.has_text_tasks() {
+            bail!("data.text: names nothing, and a stage has tasks of text alone (mt, lm)");
+        }
         let shortlist = data.shortlist(&bases.tokenizer);
         let llm_config = partita_model::llm::LlmConfig::from_gguf(&llm)?;
         let table = partita_model::llm::TokenTable::new(llm.clone(), &llm_config, None, device)?;
@@ -240,7 +243,9 @@ impl SpeechObjective {
     /// The task of a micro-batch, drawn from the mix by its place in the run alone.
     fn draw(&self, at: &Position) -> Result<(Kind, StdRng)> {
         let place = at.step.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (at.micro_batch as u64);
-        let mut random = StdRng::seed_from_u64(self.recipe.seed ^ place);
+        // Spread, so that neighbouring seeds are not the same draws in another order.
+        let seed = self.recipe.seed.wrapping_mul(0xd134_2543_de82_ef95).rotate_left(29);
+        let mut random = StdRng::seed_from_u64(seed ^ place);
         let mix = at.tasks.all();
         let mut left = random.random::<f64>() * mix.iter().map(|(_, weight)| weight).sum::<f64>();
         let mut drawn = None;
@@ -292,12 +297,16 @@ impl Objective for SpeechObjective {
             let waited = begin.elapsed();
             let (model, _) = self.model.as_ref().context("no stage was entered")?;
             let sequences = text_sequences(model, kind, &batch.examples);
-            if sequences.is_empty() {
-                bail!("no sentence of a batch is in languages that have marks");
-            }
-            let found = model.answer_loss(None, &sequences)?;
-            let mut loss = Loss::new(found.sum, found.tokens as u64);
-            (loss.correct, loss.waited) = (Some(found.correct as u64), waited);
+            let mut loss = if sequences.is_empty() {
+                // Sentences that lack a text, or are in languages without marks.
+                Loss::new(Tensor::zeros((), DType::F32, model.device())?, 0)
+            } else {
+                let found = model.answer_loss(None, &sequences)?;
+                let mut loss = Loss::new(found.sum, found.tokens as u64);
+                loss.correct = Some(found.correct as u64);
+                loss
+            };
+            loss.waited = waited;
             loss.batch = format!("{}, {} sentences", kind.name(), batch.examples.len());
             return Ok(loss);
         }

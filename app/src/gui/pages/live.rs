@@ -67,7 +67,8 @@ impl LivePage {
         }
         ui.add_enabled_ui(any, |ui| {
             if icon_button(ui, Icon::Eraser, "Clear").clicked() {
-                shared.listener.captions.clear();
+                let spoken = shared.listener.runs();
+                shared.listener.captions.clear(spoken);
             }
             if icon_button(ui, Icon::Copy, "Copy all (Ctrl+Shift+C)").clicked()
                 || ui.input_mut(|input| input.consume_shortcut(&keys::COPY_ALL))
