@@ -204,6 +204,8 @@ fn shards_open_as_one() {
         (r#"{"a":"two.safetensors","b":"one.safetensors"}"#, "no `a` in `two.safetensors`"),
         (r#"{"a":"../one.safetensors"}"#, "is no plain file name"),
         (r#"{"a":"three.safetensors"}"#, "three.safetensors: No such file"),
+        // It leads to itself, and would for ever.
+        (r#"{"a":"model.safetensors.index.json"}"#, "model.safetensors.index.json"),
         ("{}", "an index without shards"),
         ("[]", "invalid type"),
     ] {

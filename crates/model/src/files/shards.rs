@@ -36,7 +36,7 @@ impl WeightFile {
         let mut shards = names.into_iter().map(|name| {
             // A shard lies beside its index: `..` and absolute paths lead elsewhere.
             match Path::new(name).file_name() {
-                Some(plain) if plain == name => Self::open(&path.with_file_name(name)),
+                Some(plain) if plain == name => Self::open_one(&path.with_file_name(name)),
                 _ => Err(wrong(format!("shard `{}` is no plain file name", shown(name)))),
             }
         });

@@ -93,8 +93,9 @@ pub(super) fn companion(llm: &Path) -> Result<PathBuf, ModelError> {
     let entries = std::fs::read_dir(folder.unwrap_or(Path::new(".")))
         .map_err(|cause| missing(cause.to_string()))?;
     let wanted = base(&name).map(|(base, _)| base);
+    let entries: Vec<_> = entries.flatten().collect();
     let mut found: Vec<(usize, PathBuf)> = entries
-        .flatten()
+        .iter()
         .filter_map(|entry| {
             let other = entry.file_name().to_string_lossy().into_owned();
             let (base, quantization) = base(other.strip_prefix(PROJECTOR)?)?;
@@ -103,7 +104,12 @@ pub(super) fn companion(llm: &Path) -> Result<PathBuf, ModelError> {
         })
         .collect();
     found.sort();
-    found.into_iter().next().map(|(_, path)| path).ok_or_else(|| {
+    // Published pairs are not always named alike; whether two files fit is seen when they are opened.
+    let is_projector = |name: &str| name.starts_with(PROJECTOR) && name.ends_with(".gguf");
+    let mut projectors =
+        entries.iter().filter(|entry| is_projector(&entry.file_name().to_string_lossy()));
+    let only = projectors.next().filter(|_| projectors.next().is_none()).map(|one| one.path());
+    found.into_iter().next().map(|(_, path)| path).or(only).ok_or_else(|| {
         missing(format!("no {PROJECTOR}{name} beside it: half of a pair cannot hear"))
     })
 }

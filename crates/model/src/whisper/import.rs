@@ -223,6 +223,10 @@ impl Foreign {
             return Ok(self.file.floats(&entry.hugging_face)?);
         }
         let (name, part, parts) = &entry.ctranslate2;
+        if self.file.contains(&format!("{name}_scale")) {
+            let reason = "8 or 16 bits with a scale; convert the model with float16 or float32";
+            return Err(FileError::tensor(self.file.path(), name, reason.to_owned()).into());
+        }
         let (mut shape, values) = self.file.floats(name)?;
         let rows = shape.first().copied().unwrap_or(0);
         if rows == 0 || !rows.is_multiple_of(*parts) {
@@ -320,6 +324,12 @@ pub fn import(source: &Path, output: &Path, quantization: Quantization) -> Resul
     for entry in &entries {
         let (mut shape, _) = foreign.read(entry)?;
         if entry.ours == "d.token_embd.weight" {
+            // What is made room for below.
+            let wanted = [config.vocabulary, config.width];
+            if shape != wanted {
+                let reason = format!("shape {shape:?}, wanted {wanted:?}");
+                return Err(FileError::tensor(foreign.file.path(), &entry.ours, reason).into());
+            }
             shape = vec![config.table_rows(), config.width];
         }
         let row = shape.last().copied().unwrap_or(0);
