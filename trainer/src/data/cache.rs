@@ -14,7 +14,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result};
@@ -58,7 +58,7 @@ pub struct CacheOptions {
 #[derive(Debug)]
 pub struct FeatureCache {
     options: CacheOptions,
-    used: AtomicU64,
+    used: Mutex<u64>,
 }
 
 impl FeatureCache {
@@ -70,12 +70,12 @@ impl FeatureCache {
         let folder = &options.folder;
         let used = fs::create_dir_all(folder).and_then(|()| size_of(folder, 2));
         let used = used.with_context(|| format!("{}: feature cache", folder.display()))?;
-        Ok(Self { options, used: AtomicU64::new(used) })
+        Ok(Self { options, used: Mutex::new(used) })
     }
 
     /// Bytes that its files have.
     pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        *self.lock()
     }
 
     /// The file for a clip's features; `None` if its audio file is not there.
@@ -111,15 +111,11 @@ impl FeatureCache {
         if let Some(mel) = path.and_then(|path| self.load(path)) {
             return Ok(mel);
         }
-        // A damaged file makes room for a whole one.
-        path.map(fs::remove_file);
         let mut mel = compute()?;
         let bytes = self.encode(&mut mel);
         if let Some(path) = path {
-            let room = self.used().saturating_add(bytes.len() as u64) <= self.options.max_bytes;
-            if room && self.store(path, &bytes).is_ok() {
-                self.used.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            }
+            // What cannot be stored is computed again next time.
+            let _ = self.store(path, &bytes);
         }
         Ok(mel)
     }
@@ -169,14 +165,28 @@ impl FeatureCache {
         whole.then_some(Mel { bins, frames, data })
     }
 
-    /// Writes a file that appears whole or not at all; an error if another thread was faster.
+    /// Writes a file that appears whole or not at all, in place of a damaged one; nothing where
+    /// there is no room, or where another thread was faster.
     fn store(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        // One at a time: two threads that computed the same clip would count it twice.
+        let mut used = self.lock();
+        let damaged = path.metadata().map_or(0, |metadata| metadata.len());
+        let after = used.saturating_sub(damaged).saturating_add(bytes.len() as u64);
+        if after > self.options.max_bytes || (damaged > 0 && self.load(path).is_some()) {
+            return Ok(());
+        }
         let folder = path.parent().unwrap_or(&self.options.folder);
         fs::create_dir_all(folder)?;
         let mut file = NamedTempFile::new_in(folder)?;
         file.write_all(bytes)?;
-        file.persist_noclobber(path).map_err(|error| error.error)?;
+        file.persist(path).map_err(|error| error.error)?;
+        *used = after;
         Ok(())
+    }
+
+    /// The count of bytes. It is a number, whole even if a thread ended while it had it.
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -241,6 +251,26 @@ mod tests {
         }
         assert_eq!(cache.get(Some(&path), || panic!("stored again")).unwrap(), good);
         assert_eq!(cache.get(None, || Err("no audio".into())), Err("no audio".into()));
+    }
+
+    #[test]
+    fn a_clip_that_two_threads_compute_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(folder.path(), 1 << 20, Stored::F16);
+        let both = std::sync::Barrier::new(2);
+        for round in 0..200 {
+            let path = folder.path().join(format!("a/{round}.mel"));
+            let get = |pause: u64| {
+                both.wait();
+                std::thread::sleep(std::time::Duration::from_micros(pause));
+                cache.get(Some(&path), || Ok(mel(0.3))).unwrap()
+            };
+            std::thread::scope(|scope| {
+                let other = scope.spawn(|| get(0));
+                assert_eq!(get(round * 2), other.join().unwrap());
+            });
+        }
+        assert_eq!(cache.used(), size_of(folder.path(), 2).unwrap());
     }
 
     #[test]
