@@ -120,6 +120,17 @@ pub fn models_installed() -> bool {
     true
 }
 
+/// The file of the store's `model` whose name holds `part`; `None` where the model is not there.
+pub fn stored(model: &str, part: &str) -> Option<PathBuf> {
+    let run = Run::new("partita", &["models", "path", model]);
+    let path = PathBuf::from(Some(run.stdout.trim()).filter(|_| run.status == Some(0))?);
+    if path.is_file() {
+        return Some(path);
+    }
+    let mut files = path.read_dir().ok()?.flatten().map(|entry| entry.path());
+    files.find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(part)))
+}
+
 /// A sample clip of `assets/samples` with what is said in it.
 #[derive(Debug, Clone)]
 pub struct Sample {

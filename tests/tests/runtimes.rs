@@ -5,7 +5,7 @@
 #[path = "../../export/tests/small/mod.rs"]
 mod small;
 
-use partita_tests::{Run, Sample, program};
+use partita_tests::{Run, Sample, program, stored};
 use serde_json::Value;
 use small::{Made, World};
 use std::path::{Path, PathBuf};
@@ -28,10 +28,9 @@ impl Both {
         for arguments in [["gguf", run, "--quant", "f32"], ["onnx", run, "--dtype", "fp32"]] {
             Run::new("partita-export", &[&arguments[..], &["-o", &out]].concat()).success();
         }
-        let found = Run::new("partita", &["models", "path", "onnxruntime"]);
         let named = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
-        let stored = (found.status == Some(0)).then(|| library(Path::new(found.stdout.trim())));
-        Self { world, folder, library: named.or(stored.flatten()) }
+        let library = named.or_else(|| stored("onnxruntime", "libonnxruntime"));
+        Self { world, folder, library }
     }
 
     /// A command in a home of its own.
@@ -54,15 +53,6 @@ impl Both {
             ["--engine", "speech-llm", "--model", model.to_str().unwrap(), "--threads", "1"];
         self.partita(&[command, &model].concat(), library)
     }
-}
-
-/// The shared library in a folder, or the one that a path is.
-fn library(path: &Path) -> Option<PathBuf> {
-    if path.is_file() {
-        return Some(path.to_owned());
-    }
-    let mut files = std::fs::read_dir(path).ok()?.flatten().map(|entry| entry.path());
-    files.find(|path| path.to_string_lossy().contains("libonnxruntime"))
 }
 
 #[test]

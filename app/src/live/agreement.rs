@@ -43,10 +43,13 @@ impl Agreement {
         (shorter.and_then(heard).unwrap_or_default(), heard(shorter.map_or(0, |last| last + 1)))
     }
 
-    /// When the last word that stays first stood, in seconds of audio.
-    pub fn committed_at(&self) -> f64 {
+    /// How much audio had been heard, in seconds, at the last hypothesis that did not have the last
+    /// word that stays: it was said behind that, and by the hypothesis that had it.
+    pub fn committed_behind(&self) -> f64 {
         let last = self.committed.checked_sub(1).and_then(|last| self.since.get(last));
-        last.copied().unwrap_or_default()
+        let stood = last.copied().unwrap_or_default();
+        let before = self.lengths.iter().rev().find(|&&(until, _)| until < stood);
+        before.map_or(0.0, |&(until, _)| until)
     }
 
     /// Takes the next hypothesis, which begins with all that was committed, made of audio up to
@@ -156,6 +159,8 @@ mod tests {
         agreement.update(&tokens(" I saw the cart and"), 3.0);
         assert_eq!(agreement.commit(3.0, 0.5, spell).unwrap(), [2.2]);
         assert_eq!(committed(&agreement), " I saw the cart");
+        // The last of these words was not there yet after 1.6 s.
+        assert_eq!(agreement.committed_behind(), 1.6);
         // A text that begins otherwise is not followed.
         agreement.update(&tokens(" Elsewhere"), 4.0);
         assert_eq!(committed(&agreement), " I saw the cart");

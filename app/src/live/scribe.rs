@@ -30,7 +30,7 @@ const CLEAR: f32 = -0.25;
 /// Seconds of speech without another word after which a text has stalled.
 const STALL: f64 = 3.0;
 /// Seconds within which it is found out where a text ends.
-const NEAR: f64 = 1.5;
+const NEAR: f64 = 0.75;
 /// Tokens by which the end of a text is known again.
 const LAST_WORDS: usize = 4;
 
@@ -183,7 +183,7 @@ impl Scribe {
         };
         let (before, since) = self.agreement.as_long_since(length);
         // What stays was said, so nothing is cut before it.
-        let mut from = before.max(self.agreement.committed_at());
+        let mut from = before.max(self.agreement.committed_behind());
         let mut to = spoken - STALL;
         if length == 0 || from > to {
             return Ok(None);

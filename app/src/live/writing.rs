@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// nobody waits for the text.
 const IN_ADVANCE: u64 = SAMPLE_RATE as u64 * 96 / 1000;
 /// How far before and behind the place where a text stopped an utterance may be cut, in seconds.
-const BEFORE_STOP: f64 = 0.6;
+const BEFORE_STOP: f64 = 0.2;
 const BEHIND_STOP: f64 = 0.8;
 /// Seconds of an utterance in which it is not cut: the silence before its first word is no end.
 const FIRST_WORD: f64 = 0.6;
