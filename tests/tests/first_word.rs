@@ -34,11 +34,16 @@ fn loudness(samples: &[f32]) -> f64 {
     10.0 * (energy / samples.len().max(1) as f64 + 1e-12).log10()
 }
 
-/// Where a clip's first sound begins: within 30 dB of its loudest.
+/// Where a clip's first sound begins: a twentieth of a second within 30 dB of its loudest, and well
+/// above what is heard in its pauses.
 fn onset(clip: &[f32]) -> usize {
     let stretches: Vec<f64> = clip.chunks(STRETCH).map(loudness).collect();
-    let loudest = stretches.iter().copied().fold(f64::MIN, f64::max);
-    stretches.iter().position(|&stretch| stretch > loudest - 30.0).unwrap() * STRETCH
+    let mut sorted = stretches.clone();
+    sorted.sort_by(f64::total_cmp);
+    let (quietest, loudest) = (sorted[sorted.len() / 20], sorted[sorted.len() - 1]);
+    let least = (loudest - 30.0).max(quietest + 15.0);
+    let sounds = |run: &[f64]| run.iter().all(|&stretch| stretch > least);
+    stretches.windows(5).position(sounds).unwrap() * STRETCH
 }
 
 /// White noise, `below` dB under what the clip is on average.
