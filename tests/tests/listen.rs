@@ -71,6 +71,21 @@ fn said(events: &[Value], start: f64, end: f64) -> (String, Vec<String>) {
     (texts.join(" "), languages)
 }
 
+/// All that was said in a language.
+fn of_language(events: &[Value], lang: &str) -> String {
+    let finals = events.iter().filter(|event| event["event"] == "final" && event["lang"] == lang);
+    finals.map(|event| event["text"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+/// Fails where what was heard live has two words in a hundred more wrong than the file's transcript.
+fn check_against_file(clip: &Sample, heard: &str) {
+    let run = Run::new("partita", &["transcribe", "--json", "--quiet", &clip.path]);
+    let row = &run.json_lines()[0];
+    let [live, file] = [heard, row["text"].as_str().unwrap()].map(|text| clip.error_rate(text));
+    println!("{}: word error rate {live:.3} live, {file:.3} of the file", clip.lang);
+    assert!(live <= file + 0.02, "{}: {live:.2} live, {file:.2} of the file: {heard}", clip.lang);
+}
+
 #[test]
 fn speech_is_written_down_as_it_is_spoken() {
     if !models_installed() {
@@ -93,16 +108,7 @@ fn speech_is_written_down_as_it_is_spoken() {
         let (heard, languages) = said(&events, *start, *end);
         assert!(!languages.is_empty(), "{}: nothing was heard", clip.lang);
         assert!(languages.iter().all(|lang| *lang == clip.lang), "{}: {languages:?}", clip.lang);
-        let row =
-            &Run::new("partita", &["transcribe", "--json", "--quiet", &clip.path]).json_lines()[0];
-        let [live, file] =
-            [heard.as_str(), row["text"].as_str().unwrap()].map(|text| clip.error_rate(text));
-        println!("{}: word error rate {live:.3} live, {file:.3} of the file", clip.lang);
-        assert!(
-            live <= file + 0.02,
-            "{}: {live:.2} live, {file:.2} of the file: {heard}",
-            clip.lang
-        );
+        check_against_file(clip, &heard);
     }
     let of = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
     assert_eq!(of("translation").len(), of("final").len());
@@ -133,11 +139,9 @@ fn one_language_behind_another(languages: &[&str]) {
     run.assert_orderly();
     let events = run.json_lines();
     check(&events);
-    let finals = || events.iter().filter(|event| event["event"] == "final");
     for (clip, ..) in &clips {
-        let texts = finals().filter(|event| event["lang"] == clip.lang.as_str());
-        let text: Vec<_> = texts.map(|event| event["text"].as_str().unwrap()).collect();
-        let rate = clip.error_rate(&text.join(" "));
+        let text = of_language(&events, &clip.lang);
+        let rate = clip.error_rate(&text);
         println!("{}: word error rate {rate:.3} of {text:?}", clip.lang);
         assert!(rate <= 0.35, "{}: {rate:.2}: {text:?}", clip.lang);
     }
@@ -161,16 +165,10 @@ fn a_microphone_is_heard() {
     run.assert_orderly();
     let events = run.json_lines();
     check(&events);
-    let (heard, _) = said(&events, 0.0, f64::MAX);
-    for (clip, _, _) in clips {
-        let words: Vec<&str> = clip.text.split_whitespace().filter(|word| word.len() > 4).collect();
-        let found = words.iter().filter(|word| heard.contains(**word)).count();
-        assert!(
-            found * 2 > words.len(),
-            "{}: {found} of {} words: {heard}",
-            clip.lang,
-            words.len()
-        );
+    for (clip, ..) in &clips {
+        // When a clip is heard depends on when the microphone was open: its language tells it.
+        let heard = of_language(&events, &clip.lang);
+        check_against_file(clip, &heard);
     }
 }
 
