@@ -17,7 +17,8 @@ MODEL_PACKAGES := $(BUILD_PACKAGES) python3 pip3=python3-pip
 # are skipped, and say so.
 TEST_PACKAGES := pulseaudio pactl=pulseaudio-utils Xvfb=xvfb xauth libgl1-mesa-dri libegl1 libgl1 \
   libxkbcommon-x11-0 libxcursor1 libxrandr2 libxi6 openbox picom xdotool wmctrl import=imagemagick \
-  xprop=x11-utils xterm dbus-daemon=dbus sway grim wtype foot
+  xprop=x11-utils xterm dbus-daemon=dbus sway grim wtype foot \
+  libwayland-egl1
 # MPI, and the library that its header is read with.
 MPI_PACKAGES := $(BUILD_PACKAGES) mpicc=libopenmpi-dev mpirun=openmpi-bin libclang-dev
 # What the programs use by default, and what else tests with real weights run on.

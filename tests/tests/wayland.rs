@@ -36,6 +36,21 @@ fn the_window_opens_without_x() {
 }
 
 #[test]
+fn a_missing_library_is_named() {
+    let Some(desktop) = Compositor::start() else { return };
+    // Found first, and no libraries.
+    for name in ["libwayland-egl.so.1", "libwayland-egl.so"] {
+        fs::write(desktop.folder().join(name), "none").unwrap();
+    }
+    let mut command = desktop.command(program("partita"));
+    command.env("PARTITA_HOME", desktop.folder().join("home"));
+    let run = Run::of(command.env("LD_LIBRARY_PATH", desktop.folder()), &[]);
+    run.assert_orderly();
+    assert_eq!(run.status, Some(1));
+    assert!(!run.complaints("error:", "libwayland-egl.so.1 is missing").is_empty(), "{run:?}");
+}
+
+#[test]
 fn a_terminal_gets_every_letter_that_was_committed() {
     if !models_installed() {
         return;

@@ -113,6 +113,8 @@ fn start<'a>(
     if cfg!(target_os = "linux") && displays.iter().all(|name| env::var_os(name).is_none()) {
         bail!("there is no display for a window; `partita --help` says what works without one");
     }
+    #[cfg(target_os = "linux")]
+    check_wayland()?;
     let options = NativeOptions {
         centered: viewport.position.is_none(),
         viewport,
@@ -125,6 +127,21 @@ fn start<'a>(
     eframe::run_native("partita", options, Box::new(create))
         .map_err(|error| anyhow!("{error}"))
         .context("the window could not be opened")
+}
+
+/// Under Wayland, the library that windows are drawn with is loaded when one opens, and a program
+/// without it would end there.
+#[cfg(target_os = "linux")]
+fn check_wayland() -> anyhow::Result<()> {
+    let asked = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let wayland = asked("WAYLAND_DISPLAY") || asked("WAYLAND_SOCKET");
+    if wayland && wayland_sys::client::is_lib_available() && !wayland_sys::egl::is_lib_available() {
+        bail!(
+            "libwayland-egl.so.1 is missing, which a window takes under Wayland (Debian's package: \
+             libwayland-egl1); `WAYLAND_DISPLAY= partita` opens it through X11"
+        );
+    }
+    Ok(())
 }
 
 fn scan_fonts() -> anyhow::Result<thread::JoinHandle<fonts::SystemFonts>> {
