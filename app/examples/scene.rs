@@ -105,7 +105,12 @@ fn session() -> Receiver<Event> {
     let (sender, events) = bounded(1000);
     let say = |event| drop(sender.send(event));
     let microphone = "Built-in Audio".to_owned();
-    say(Event::Listening { sources: vec![microphone], engine: "whisper".to_owned() });
+    say(Event::Listening {
+        sources: vec![microphone],
+        engine: "whisper".to_owned(),
+        languages: ["de", "en", "es", "fr", "it"].map(str::to_owned).to_vec(),
+        targets: vec!["en".to_owned()],
+    });
     for line in (0..SENTENCES.len()).filter_map(line) {
         let utterance = line.utterance;
         say(Event::Started { utterance, start: line.start });

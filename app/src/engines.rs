@@ -184,8 +184,8 @@ pub(crate) fn onnxruntime(store: &Store) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The best voice-activity detector there is: Silero, or the energy gate with a warning why.
-pub fn voice_activity() -> Box<dyn VoiceActivity> {
+/// The best voice-activity detector there is: Silero, or the energy gate and why.
+pub fn voice_activity() -> (Box<dyn VoiceActivity>, Option<String>) {
     let silero = || -> anyhow::Result<SileroVad> {
         let store = Store::open()?;
         let model = store.path("silero-vad", "silero_vad.onnx")?;
@@ -193,10 +193,10 @@ pub fn voice_activity() -> Box<dyn VoiceActivity> {
         Ok(SileroVad::load(&model, &runtime)?)
     };
     match silero() {
-        Ok(silero) => Box::new(silero),
+        Ok(silero) => (Box::new(silero), None),
         Err(error) => {
-            tracing::warn!("voice activity by loudness alone: {error:#}");
-            Box::new(EnergyGate::new())
+            let why = format!("speech is told from noise by loudness alone: {error:#}");
+            (Box::new(EnergyGate::new()), Some(why))
         }
     }
 }

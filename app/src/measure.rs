@@ -52,6 +52,12 @@ impl Measured {
         self.rows.push(row);
     }
 
+    /// The form of a model to use: the best one measured here, or else what suits the processor.
+    pub fn form(&self, model: &str) -> Quantization {
+        let measured = self.best(model).and_then(|row| Quantization::from_name(&row.quantization));
+        measured.unwrap_or_else(Quantization::for_this_machine)
+    }
+
     /// The fastest form of a model among those that are about as good as its best.
     pub fn best(&self, model: &str) -> Option<&Row> {
         let rows = || self.rows.iter().filter(|row| row.model == model);
@@ -139,10 +145,7 @@ pub fn chosen(engine: &crate::settings::Engine, measured: &Measured) -> anyhow::
         (model, _) => model.to_owned(),
     };
     let quantization = match engine.quantization.as_str() {
-        "" => measured
-            .best(&model)
-            .and_then(|row| Quantization::from_name(&row.quantization))
-            .unwrap_or_else(Quantization::for_this_machine),
+        "" => measured.form(&model),
         name => Quantization::from_name(name)
             .ok_or_else(|| anyhow::anyhow!("quantization {name}: not known"))?,
     };

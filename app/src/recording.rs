@@ -33,7 +33,10 @@ pub fn cutting(by_voice: bool) -> Cutting {
     match by_voice {
         false => Cutting::Length,
         true => {
-            let detector = crate::engines::voice_activity();
+            let (detector, instead) = crate::engines::voice_activity();
+            if let Some(why) = instead {
+                tracing::warn!("{why}");
+            }
             Cutting::Voice(Box::new(Segmenter::new(detector, VadOptions::default())))
         }
     }

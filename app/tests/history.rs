@@ -46,7 +46,8 @@ fn a_session_is_written_down_as_it_happens() {
     let heading = Heading { audio: Some(audio.clone()), ..Heading::default() };
     let writer = HistoryWriter::start(History::open(&path).unwrap(), heading).unwrap();
     let sources = vec!["Mikrofon".to_owned(), "two\nlines".to_owned()];
-    writer.take(&Event::Listening { sources, engine: "whisper".into() });
+    let (languages, targets) = (Vec::new(), Vec::new());
+    writer.take(&Event::Listening { sources, engine: "whisper".into(), languages, targets });
     writer.take(&Event::Started { utterance: 1, start: 1.0 });
     writer.take(&spoken(1, "de", "Guten Tag."));
     writer.take(&translated(1, "en", "Good day."));

@@ -10,6 +10,7 @@ use live_support::{Metronome, Step, check_append_only, events, finals, setup};
 use partita::capture::{Heard, Recorder};
 use partita::live::{Captions, Event, LiveOptions, Session, channel};
 use partita_audio::SAMPLE_RATE;
+use partita_audio::vad::EnergyGate;
 use std::time::{Duration, Instant};
 
 const TWO: [Step; 5] = [
@@ -35,8 +36,9 @@ fn utterances_come_in_order_and_text_is_only_added_to() {
     let translated: Vec<&Event> =
         events.iter().filter(|event| matches!(event, Event::Translation { .. })).collect();
     assert_eq!(translated.len(), 2);
-    assert!(matches!(&events[0], Event::Listening { sources, engine }
-        if sources == &["script"] && engine == "metronome"));
+    assert!(matches!(&events[0], Event::Listening { sources, engine, languages, targets }
+        if sources == &["script"] && engine == "metronome"
+            && languages == &["en", "de"] && targets == &["de"]));
 
     // What a window makes of it.
     let mut captions = Captions::new(10);
@@ -171,6 +173,15 @@ fn audio_that_cannot_be_kept_ends_no_session() {
     let warned =
         |event: &Event| matches!(event, Event::Warning { message } if message.contains("no disk"));
     assert!(events.iter().any(warned) && finals(&events).len() == 2, "{events:#?}");
+}
+
+#[test]
+fn a_detector_that_takes_the_place_of_a_better_one_is_told() {
+    let mut setup = setup(&TWO, Metronome::new(|_| false, Duration::ZERO), LiveOptions::default());
+    setup.detector = Box::new(|| Ok((Box::new(EnergyGate::new()), Some("no network".to_owned()))));
+    let events = events(setup);
+    let told = Event::Warning { message: "no network".to_owned() };
+    assert!(events.contains(&told) && finals(&events).len() == 2, "{events:#?}");
 }
 
 #[test]

@@ -190,6 +190,11 @@ fn pasted_text_arrives_byte_for_byte_and_the_clipboard_is_put_back() {
 }
 
 /// What a session says: each word stays once the next one is heard.
+fn listening() -> Event {
+    let (sources, languages, targets) = Default::default();
+    Event::Listening { sources, engine: "test".into(), languages, targets }
+}
+
 fn session(utterances: &[(&str, &str)]) -> Vec<Event> {
     let mut events = Vec::new();
     for (utterance, (lang, text)) in (1..).zip(utterances) {
@@ -225,7 +230,7 @@ fn what_a_session_commits_is_what_the_other_program_gets() {
         });
         let desk = Box::new(X11Desk::open(None).unwrap());
         let typist = Typist::start(Dictation::new(settings, desk)).unwrap();
-        typist.take(&Event::Listening { sources: vec![], engine: "test".into() });
+        typist.take(&listening());
         for event in session(&[
             ("de", "Guten Tag, wie geht es Ihnen?"),
             ("de", "Neue Zeile. Schöne Grüße Komma Zoë Punkt neuer Absatz."),
@@ -235,7 +240,7 @@ fn what_a_session_commits_is_what_the_other_program_gets() {
             typist.take(&event);
         }
         // Another session, which counts from one again.
-        typist.take(&Event::Listening { sources: vec![], engine: "test".into() });
+        typist.take(&listening());
         for event in session(&[("en", "And back. New line.")]) {
             typist.take(&event);
         }

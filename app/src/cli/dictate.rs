@@ -200,7 +200,7 @@ fn show(event: &Event, args: &DictateArgs, dictating: bool) -> anyhow::Result<bo
         out.flush()?;
     }
     match event {
-        Event::Listening { sources, engine } if !args.quiet => {
+        Event::Listening { sources, engine, .. } if !args.quiet => {
             let doing = if dictating { "dictating" } else { "ready" };
             eprintln!("{doing}: {} ({engine})", sources.join(", "));
         }

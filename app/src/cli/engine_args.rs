@@ -3,7 +3,9 @@
 use crate::bundled;
 use crate::engines::{self, EngineChoice, Options};
 use crate::live::LiveOptions;
+use crate::measure::Measured;
 use crate::runtimes::Backend;
+use crate::store::Store;
 use clap::{Args, ValueEnum};
 use partita_model::engine::{LiveEngine, Request};
 use partita_model::onnx::Provider;
@@ -38,8 +40,8 @@ pub struct EngineArgs {
     /// Threads; all cores when not given
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Type that weights are stored in: q8_0, q6_k, q4_k, f16, f32 (chosen for this processor
-    /// when not given)
+    /// Type that weights are stored in: q8_0, q6_k, q4_k, f16, f32 (when not given, what the page
+    /// Models measured to be best here, or what suits this processor)
     #[arg(long, value_parser = quantization)]
     quant: Option<Quantization>,
     /// Hypotheses kept side by side; 1 is greedy
@@ -96,6 +98,12 @@ impl EngineArgs {
     /// # Errors
     /// When the device is not known or not there.
     pub fn options(&self) -> anyhow::Result<Options> {
+        // Where there is no store, nothing was measured, and what needs one says so.
+        let measured = Store::open().map(|store| Measured::load(store.root()));
+        self.options_by(&measured.unwrap_or_default())
+    }
+
+    fn options_by(&self, measured: &Measured) -> anyhow::Result<Options> {
         let (engine, model) = match (self.engine, &self.model) {
             (EngineName::SpeechLlm, Some(model)) => (EngineChoice::SpeechLlm, model.clone()),
             (EngineName::SpeechLlm, None) => (EngineChoice::SpeechLlm, bundled::speech_model()?),
@@ -105,8 +113,8 @@ impl EngineArgs {
         };
         Ok(Options {
             engine,
+            quantization: self.quant.unwrap_or_else(|| measured.form(&model)),
             model,
-            quantization: self.quant.unwrap_or_else(Quantization::for_this_machine),
             padding: if self.padded { Padding::Full } else { Padding::Natural },
             device: partita_model::device::named(&self.device)?,
             backend: self.backend,
@@ -157,5 +165,42 @@ impl EngineArgs {
             fallback: !self.no_fallback,
             silence_guard: !self.no_fallback,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Row;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        engine: EngineArgs,
+    }
+
+    #[test]
+    fn what_was_measured_counts_unless_a_form_is_asked_for() {
+        let of = |arguments: &[&str], measured: &Measured| {
+            let line = Line::parse_from([&["partita"], arguments].concat());
+            line.engine.options_by(measured).unwrap().quantization
+        };
+        let mut measured = Measured::default();
+        assert_eq!(of(&[], &measured), Quantization::for_this_machine());
+        for (form, real_time_factor) in [("Q8_0", 0.3), ("Q6_K", 0.2), ("Q4_K", 0.4)] {
+            measured.add(Row {
+                engine: "whisper".to_owned(),
+                model: "whisper-base".to_owned(),
+                quantization: form.to_owned(),
+                load_seconds: 1.0,
+                real_time_factor,
+                accuracy: 0.9,
+            });
+        }
+        assert_eq!(of(&[], &measured), Quantization::Q6K);
+        assert_eq!(of(&["--quant", "q4_k"], &measured), Quantization::Q4K);
+        let other = ["--model", "whisper-tiny"];
+        assert_eq!(of(&other, &measured), Quantization::for_this_machine());
     }
 }

@@ -151,7 +151,7 @@ impl Printer {
                 self.printed.clear();
             }
             Event::Translation { lang, text, .. } => writeln!(out, "  [{lang}] {text}")?,
-            Event::Listening { sources, engine } if !self.quiet => {
+            Event::Listening { sources, engine, .. } if !self.quiet => {
                 eprintln!("listening to {} ({engine})", sources.join(", "));
             }
             Event::SourceLost { source, reason } => {

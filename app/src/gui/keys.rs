@@ -1,7 +1,7 @@
 //! Keys that do something anywhere in the window.
 
 use super::pages::Page;
-use eframe::egui::{Context, Key, KeyboardShortcut, Modifiers};
+use eframe::egui::{Context, Id, Key, KeyboardShortcut, Modifiers, Vec2, vec2};
 
 /// Copies all lines.
 pub const COPY_ALL: KeyboardShortcut =
@@ -22,12 +22,42 @@ pub enum Command {
     Size(bool),
     /// Open or close the overlay.
     Overlay,
+    /// Move the overlay by so many points, or make it so much larger.
+    Place(Vec2, Vec2),
+    /// Pause or go on.
+    Pause,
+    /// Write what the page shows into a file.
+    Export,
     /// Close the program.
     Quit,
 }
 
+/// Arrows and where they point.
+const ARROWS: [(Key, Vec2); 4] = [
+    (Key::ArrowLeft, vec2(-1.0, 0.0)),
+    (Key::ArrowRight, vec2(1.0, 0.0)),
+    (Key::ArrowUp, vec2(0.0, -1.0)),
+    (Key::ArrowDown, vec2(0.0, 1.0)),
+];
+/// How far one press goes, in points.
+const STEP: f32 = 20.0;
+
+fn left() -> Id {
+    Id::unique("keys-left-to-a-page")
+}
+
+/// Keys of the next frame ask for nothing: a page takes them, to learn which they are.
+pub fn leave_to_page(ctx: &Context) {
+    let until = ctx.cumulative_frame_nr() + 1;
+    ctx.data_mut(|data| data.insert_temp(left(), until));
+}
+
 /// What was asked for by keys since the last frame.
 pub fn pressed(ctx: &Context) -> Vec<Command> {
+    let until = ctx.data(|data| data.get_temp::<u64>(left()));
+    if until.is_some_and(|until| ctx.cumulative_frame_nr() <= until) {
+        return Vec::new();
+    }
     // Where one writes, and on a button, space is theirs.
     let free = ctx.memory(|memory| memory.focused().is_none());
     ctx.input_mut(|input| {
@@ -51,7 +81,15 @@ pub fn pressed(ctx: &Context) -> Vec<Command> {
         on(Modifiers::COMMAND, Key::Equals, Command::Size(true));
         on(Modifiers::COMMAND, Key::Minus, Command::Size(false));
         on(Modifiers::COMMAND, Key::O, Command::Overlay);
+        on(Modifiers::COMMAND, Key::P, Command::Pause);
+        on(Modifiers::COMMAND, Key::E, Command::Export);
         on(Modifiers::COMMAND, Key::Q, Command::Quit);
+        // Where one writes, they select words.
+        for (key, towards) in ARROWS.into_iter().filter(|_| free) {
+            let by = towards * STEP;
+            on(Modifiers::COMMAND | Modifiers::SHIFT, key, Command::Place(by, Vec2::ZERO));
+            on(Modifiers::COMMAND | Modifiers::ALT, key, Command::Place(Vec2::ZERO, by));
+        }
         commands
     })
 }

@@ -1,11 +1,12 @@
 //! The session that the window shows: its state, its text, its numbers.
 
 use super::backend::{Listen, Live};
+use super::languages::Offer;
 use super::scribe::Scribe;
 use super::worker::Wake;
 use crate::dictate::Typist;
 use crate::live::{Captions, Event, LiveOptions, Status, Timing};
-use crate::settings::Settings;
+use crate::settings::{Engine, Settings};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,8 @@ pub struct Listener {
     pub away: Vec<String>,
     /// The engine, once it listens.
     pub engine: String,
+    /// What the engine of these settings has, once it has listened.
+    offer: Option<(Engine, Offer)>,
     /// How it is doing.
     pub status: Option<Status>,
     /// What the last utterance took.
@@ -99,6 +102,7 @@ impl Listener {
             sources: Vec::new(),
             away: Vec::new(),
             engine: String::new(),
+            offer: None,
             status: None,
             timing: None,
             to_translation: None,
@@ -228,6 +232,12 @@ impl Listener {
         self.typist.as_ref().map(|(typist, _)| typist)
     }
 
+    /// Languages that the engine of these settings has, as far as it has listened before.
+    pub fn offer(&self, engine: &Engine) -> Offer {
+        let known = self.offer.as_ref().filter(|(own, _)| own == engine);
+        known.map(|(_, offer)| offer.clone()).unwrap_or_default()
+    }
+
     /// How loud it is, while it listens.
     pub fn level(&self) -> Option<f32> {
         let live = self.live.as_ref()?;
@@ -266,9 +276,12 @@ impl Listener {
             }
         }
         match event {
-            Event::Listening { sources, engine } => {
+            Event::Listening { sources, engine, languages, targets } => {
                 self.sources.clone_from(sources);
                 self.engine.clone_from(engine);
+                let (spoken, written) = (Some(languages.clone()), Some(targets.clone()));
+                let begun_with = self.begun_with.as_ref().map(|settings| settings.engine.clone());
+                self.offer = begun_with.map(|engine| (engine, Offer { spoken, written }));
                 if self.phase == Phase::Starting {
                     self.phase = Phase::Listening;
                 }

@@ -37,6 +37,8 @@ pub struct OverlayWindow {
     /// How it was asked for when it was opened: asking for another place each time it was moved
     /// would move it again.
     begun: Option<ViewportBuilder>,
+    /// How far it is to be moved, and how much larger to be made.
+    push: (Vec2, Vec2),
 }
 
 /// The window's number.
@@ -46,6 +48,8 @@ pub fn id() -> ViewportId {
 
 /// The name of its window.
 pub const TITLE: &str = "Partita captions";
+/// Its smallest size.
+const LEAST: [f32; 2] = [200.0, 48.0];
 /// Its size at first, and how far from the lower edge of the screen it stands.
 const SIZE: [f32; 2] = [860.0, 140.0];
 const ABOVE: f32 = 90.0;
@@ -68,7 +72,7 @@ pub fn builder(overlay: &Overlay, screen: Option<Vec2>) -> ViewportBuilder {
         .with_has_shadow(false)
         // A kind of window that window managers do not give the keyboard to by themselves.
         .with_window_type(X11WindowType::Utility)
-        .with_min_inner_size([200.0, 48.0])
+        .with_min_inner_size(LEAST)
         .with_inner_size([width, height]);
     if place.is_some() {
         builder = builder.with_position([left, top]);
@@ -77,8 +81,14 @@ pub fn builder(overlay: &Overlay, screen: Option<Vec2>) -> ViewportBuilder {
 }
 
 impl OverlayWindow {
+    /// Moves it by so many points, and makes it so much larger, in the next frame.
+    pub fn place(&mut self, by: Vec2, larger: Vec2) {
+        self.push = (self.push.0 + by, self.push.1 + larger);
+    }
+
     /// Shows the overlay, or takes it away.
     pub fn show(&mut self, ctx: &Context, lines: &[Line], overlay: &mut Overlay) {
+        let (by, larger) = std::mem::take(&mut self.push);
         if !overlay.open {
             self.begun = None;
             return;
@@ -91,11 +101,24 @@ impl OverlayWindow {
         let begun = begun.clone();
         let begun = begun.with_mouse_passthrough(overlay.locked);
         ctx.show_viewport_immediate(id(), begun, |ui, _| {
+            push(ui, by, larger);
             draw(ui, lines, overlay, Use::Beside);
             if ui.input(|input| input.viewport().close_requested()) {
                 overlay.open = false;
             }
         });
+    }
+}
+
+/// Moves the window and makes it larger. Where windows do not know their place (Wayland), it stays.
+fn push(ui: &Ui, by: Vec2, larger: Vec2) {
+    let outer = ui.input(|input| input.viewport().outer_rect);
+    if let Some(outer) = outer.filter(|_| by != Vec2::ZERO) {
+        ui.ctx().send_viewport_cmd(ViewportCommand::OuterPosition(outer.min + by));
+    }
+    if larger != Vec2::ZERO {
+        let size = (ui.max_rect().size() + larger).max(LEAST.into());
+        ui.ctx().send_viewport_cmd(ViewportCommand::InnerSize(size));
     }
 }
 

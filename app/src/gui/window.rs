@@ -140,6 +140,13 @@ impl Window {
                 Command::Size(true) => *size = (*size + 2.0).min(*SIZES.end()),
                 Command::Size(false) => *size = (*size - 2.0).max(*SIZES.start()),
                 Command::Overlay => self.draft.overlay.open = !self.draft.overlay.open,
+                Command::Place(by, larger) => self.overlay.place(by, larger),
+                Command::Pause => self.listener.pause(!self.listener.paused),
+                Command::Export => {
+                    if self.page == Page::History {
+                        self.history.export(&mut self.notices);
+                    }
+                }
                 Command::Quit => self.quit(ctx),
             }
         }

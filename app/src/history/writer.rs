@@ -169,7 +169,7 @@ impl Log {
 
     fn write(&mut self, event: &Event) -> Result<(), HistoryError> {
         match (event, self.session) {
-            (Event::Listening { sources, engine }, _) => {
+            (Event::Listening { sources, engine, .. }, _) => {
                 self.heading.sources.clone_from(sources);
                 self.heading.engine.clone_from(engine);
             }

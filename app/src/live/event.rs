@@ -15,6 +15,10 @@ pub enum Event {
         sources: Vec<String>,
         /// The engine, as [`partita_model::engine::Capabilities::engine`].
         engine: String,
+        /// Languages that it understands.
+        languages: Vec<String>,
+        /// Languages that it translates into.
+        targets: Vec<String>,
     },
     /// Somebody began to speak.
     Started {

@@ -40,7 +40,7 @@ pub(super) fn seconds(samples: u64) -> f64 {
 /// What the thread opens.
 pub(super) struct Opened {
     pub capture: Opener<Box<dyn Capture>>,
-    pub detector: Opener<Box<dyn VoiceActivity>>,
+    pub detector: Opener<(Box<dyn VoiceActivity>, Option<String>)>,
     pub record: Option<Opener<Recorder>>,
 }
 
@@ -83,7 +83,11 @@ fn run(
             None
         }
     });
-    let mut ear = Ear::new((open.detector)()?, vad_options(&control.options()));
+    let (detector, instead) = (open.detector)()?;
+    if let Some(message) = instead {
+        control.tell(Event::Warning { message });
+    }
+    let mut ear = Ear::new(detector, vad_options(&control.options()));
     // The writing thread waits for this, or has failed, which ends this thread soon.
     let _ = sources.send(capture.names());
     let mut changes = control.changes();

@@ -20,8 +20,8 @@ pub struct Setup {
     pub capture: Opener<Box<dyn Capture>>,
     /// Loads the engine.
     pub engine: Opener<Box<dyn LiveEngine>>,
-    /// Loads the voice-activity detector.
-    pub detector: Opener<Box<dyn VoiceActivity>>,
+    /// Loads the voice-activity detector; if it is not the best one, why.
+    pub detector: Opener<(Box<dyn VoiceActivity>, Option<String>)>,
     /// Opens the file that keeps the audio, if it is to be kept.
     pub record: Option<Opener<Recorder>>,
     /// How to listen and write.

@@ -57,8 +57,9 @@ fn run(
     let mut scribe = Scribe::new(engine, options);
     // None come when the audio could not be opened; that has been told.
     let Ok(sources) = sources.recv() else { return Ok(()) };
-    let engine = scribe.engine().capabilities().engine.to_owned();
-    control.tell(Event::Listening { sources, engine });
+    let can = scribe.engine().capabilities();
+    let (languages, targets) = (can.languages.clone(), can.translation_targets.clone());
+    control.tell(Event::Listening { sources, engine: can.engine.to_owned(), languages, targets });
     let mut now = Current::default();
     let mut failures = 0;
     loop {

@@ -179,6 +179,37 @@ fn keys_go_everywhere() {
 }
 
 #[test]
+fn a_key_pauses_and_goes_on() {
+    let mut desk = Desk::new();
+    desk.listen();
+    desk.key(Modifiers::COMMAND, Key::P);
+    desk.expect("Resume");
+    desk.key(Modifiers::COMMAND, Key::P);
+    assert_eq!(desk.asked.lock().unwrap().paused, [true, false]);
+}
+
+#[test]
+fn languages_are_those_of_the_engine_once_it_is_known() {
+    let mut desk = Desk::with(|settings| settings.speech.translate = "fr".to_owned(), &[]);
+    let options = |desk: &mut Desk, list: &str| {
+        desk.press(list);
+        let all = ["English", "French", "German", "Italian"];
+        let shown: Vec<&str> = all
+            .into_iter()
+            .filter(|name| desk.harness.query_all_by_label(name).next().is_some())
+            .collect();
+        desk.key(Modifiers::NONE, Key::Escape);
+        shown
+    };
+    assert_eq!(options(&mut desk, "Spoken language"), ["English", "French", "German", "Italian"]);
+    desk.listen();
+    assert_eq!(options(&mut desk, "Spoken language"), ["English", "German"]);
+    assert_eq!(options(&mut desk, "Translate into"), ["English"]);
+    desk.press("Translate into");
+    desk.expect("French (not with this engine)");
+}
+
+#[test]
 fn languages_count_while_it_listens_and_another_source_begins_anew() {
     let mut desk = Desk::new();
     desk.listen();

@@ -107,6 +107,49 @@ fn history_is_listed_searched_opened_and_deleted() {
 }
 
 #[test]
+fn older_sessions_are_reached() {
+    let sessions: Vec<_> =
+        (0..201).map(|n| vec![line(1, "en", &format!("Session number {n}."), None)]).collect();
+    let mut desk = Desk::with(|_| {}, &sessions);
+    go(&mut desk, Page::History);
+    desk.wait_for("Session number 200.");
+    assert!(!desk.shows("Session number 0."));
+    desk.press("Older sessions");
+    desk.wait_for("Session number 0.");
+    assert!(!desk.shows("Older sessions"));
+}
+
+#[test]
+fn what_cannot_be_read_is_said() {
+    let mut desk = Desk::with_folder(|folder| {
+        fs::create_dir(folder.join("history.sqlite")).unwrap();
+        fs::write(folder.join("settings.toml"), "look = {").unwrap();
+    });
+    desk.expect("settings.toml");
+    desk.expect("reset");
+    go(&mut desk, Page::History);
+    desk.wait_for("history.sqlite");
+}
+
+#[test]
+fn names_in_any_script_and_of_any_length_are_shown() {
+    let mut desk = Desk::new();
+    go(&mut desk, Page::Files);
+    for name in ["تسجيل الاجتماع.wav".to_owned(), format!("{}.wav", "会議の録音".repeat(12))]
+    {
+        let path = desk.folder.path().join(&name);
+        fs::write(&path, b"this is text").unwrap();
+        write_path(&mut desk, &path);
+        desk.wait_for(&name);
+    }
+    // As it is written in own words, too.
+    go(&mut desk, Page::Settings);
+    desk.press("Part: Dictation");
+    type_into(&mut desk, "Own words", "كوبرنيتيس = كوبر نتس");
+    assert_eq!(desk.settings.get().dictation.vocabulary[0].write, "كوبرنيتيس");
+}
+
+#[test]
 fn nothing_said_yet_is_an_empty_history_and_it_can_be_switched_off() {
     let mut desk = Desk::new();
     go(&mut desk, Page::History);
@@ -150,7 +193,7 @@ fn catalogue(folder: &Path) {
 
 #[test]
 fn models_are_fetched_after_their_terms_verified_and_removed() {
-    let mut desk = Desk::with_store(catalogue);
+    let mut desk = Desk::with_folder(catalogue);
     go(&mut desk, Page::Models);
     desk.wait_for("Download Toy");
     desk.expect("Whisper base");
@@ -208,6 +251,16 @@ fn settings_count_at_once() {
     desk.press("Record keys");
     desk.key(Modifiers::CTRL | Modifiers::ALT, Key::D);
     assert_eq!(desk.settings.get().dictation.hotkey, "Ctrl+Alt+D");
+    // What the window itself does with a key, it does not do while keys are recorded.
+    for (modifiers, key, name) in
+        [(Modifiers::NONE, Key::F5, "F5"), (Modifiers::CTRL | Modifiers::COMMAND, Key::O, "Ctrl+O")]
+    {
+        desk.press("Record keys");
+        desk.key(modifiers, key);
+        assert_eq!(desk.settings.get().dictation.hotkey, name);
+    }
+    assert!(desk.asked.lock().unwrap().started.is_empty());
+    assert!(!desk.settings.get().overlay.open);
     desk.press("Spoken commands");
     assert!(desk.settings.get().dictation.commands);
     desk.press("Add a program");

@@ -91,8 +91,8 @@ impl Desk {
         Self::over(tempfile::tempdir().unwrap(), change, before)
     }
 
-    /// One over a store that is prepared before.
-    pub fn with_store(prepare: impl FnOnce(&Path)) -> Self {
+    /// One over a folder that is prepared before.
+    pub fn with_folder(prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
         Self::over(folder, |_| {}, &[])
@@ -106,9 +106,10 @@ impl Desk {
             lines.iter().for_each(|line| history.write_line(id, line).unwrap());
             history.end(id, lines.last().unwrap().end).unwrap();
         }
-        let mut chosen = Settings::default();
+        let path = folder.path().join("settings.toml");
+        let (mut chosen, notices) = Settings::load(&path);
         change(&mut chosen);
-        let settings = SharedSettings::new(chosen, &folder.path().join("settings.toml"));
+        let settings = SharedSettings::new(chosen, &path);
         let asked: Arc<Mutex<Asked>> = Arc::default();
         let session: Rc<RefCell<Option<Sender<Event>>>> = Rc::default();
         let (shared, own) = (asked.clone(), session.clone());
@@ -126,7 +127,7 @@ impl Desk {
             history,
             recordings: folder.path().join("recordings"),
             store: Store::at(folder.path()).unwrap(),
-            notices: Vec::new(),
+            notices,
         };
         let fonts = SystemFonts::scan();
         let harness = Harness::builder()
@@ -236,7 +237,12 @@ impl Desk {
 }
 
 pub fn listening() -> Event {
-    Event::Listening { sources: vec!["Test microphone".into()], engine: "whisper".into() }
+    Event::Listening {
+        sources: vec!["Test microphone".into()],
+        engine: "whisper".into(),
+        languages: vec!["de".into(), "en".into()],
+        targets: vec!["en".into()],
+    }
 }
 
 /// An utterance as a session tells it: a beginning, two partial texts, the final one and its

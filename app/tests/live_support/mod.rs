@@ -162,7 +162,7 @@ pub fn setup(steps: &[Step], engine: Metronome, options: LiveOptions) -> Setup {
     Setup {
         capture: Box::new(move || Ok(Box::new(Script::new(steps)))),
         engine: Box::new(move || Ok(Box::new(engine))),
-        detector: Box::new(|| Ok(Box::new(EnergyGate::new()))),
+        detector: Box::new(|| Ok((Box::new(EnergyGate::new()), None))),
         record: None,
         options,
     }

@@ -7,14 +7,14 @@ use crate::settings::Shown;
 use partita_model::files::whole;
 use std::path::PathBuf;
 
-/// Sessions that are listed at once.
-const MOST: usize = 200;
+/// Sessions that are listed at first, and by which the list grows.
+pub const PAGE: usize = 200;
 
 /// What the thread is asked.
 #[derive(Debug)]
 pub enum Ask {
-    /// Sessions with all words of a query, the newest first.
-    List(String),
+    /// Sessions with all words of a query, the newest first: so many at most.
+    List(String, usize),
     /// The lines of a session.
     Open(i64),
     /// To write a session into a file.
@@ -53,8 +53,8 @@ pub fn start(file: PathBuf, recordings: PathBuf, wake: Wake) -> std::io::Result<
                 None => opened.insert(History::open(&file)?),
             };
             Ok(match ask {
-                Ask::List(query) => {
-                    let sessions = history.sessions(&query, MOST, 0)?;
+                Ask::List(query, most) => {
+                    let sessions = history.sessions(&query, most, 0)?;
                     Say::Listed(query, sessions)
                 }
                 Ask::Open(id) => Say::Opened(id, history.lines(id)?),

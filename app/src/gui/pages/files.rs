@@ -183,9 +183,10 @@ impl FilesPage {
                     }
                 });
             });
+            let offer = shared.listener.offer(&shared.settings.engine);
             let speech = &mut shared.settings.speech;
             row(ui, "Translate into", "For recordings that are added from now on.", |ui| {
-                let options = languages::options("No translation");
+                let options = offer.to_write("No translation", &speech.translate);
                 pick(ui, "Translate recordings into", &mut speech.translate, &options);
             });
         });

@@ -1,7 +1,7 @@
 //! What was said before.
 
-use super::Shared;
 use super::lines::{Lines, Pressed, clock, plain};
+use super::{Notices, Shared};
 use crate::gui::export;
 use crate::gui::icons::Icon;
 use crate::gui::jobs::history::{self, Ask, Say};
@@ -32,6 +32,8 @@ pub struct HistoryPage {
     asked: Option<String>,
     sessions: Vec<Session>,
     known: bool,
+    /// How many sessions are listed at most.
+    most: usize,
     open: Option<(i64, Vec<Line>)>,
     lines: Lines,
     format: Format,
@@ -52,6 +54,7 @@ impl HistoryPage {
             asked: None,
             sessions: Vec::new(),
             known: false,
+            most: history::PAGE,
             open: None,
             lines: Lines::default(),
             format: Format::Txt,
@@ -109,7 +112,7 @@ impl HistoryPage {
     pub fn show(&mut self, ui: &mut Ui, shared: &mut Shared) {
         self.hear(shared);
         if self.asked.as_ref() != Some(&self.query)
-            && self.worker.ask(Ask::List(self.query.clone()))
+            && self.worker.ask(Ask::List(self.query.clone(), self.most))
         {
             self.asked = Some(self.query.clone());
         }
@@ -146,6 +149,9 @@ impl HistoryPage {
             .hint_text("Search everything that was said")
             .desired_width(LIST);
         let response = field(ui, edit, "Search");
+        if response.changed() {
+            self.most = history::PAGE;
+        }
         if std::mem::take(&mut self.focus) {
             response.request_focus();
         }
@@ -160,6 +166,12 @@ impl HistoryPage {
                     self.worker.ask(Ask::Open(session.id));
                 }
             }
+            if self.sessions.len() >= self.most
+                && labelled_button(ui, Icon::Down, "Older sessions").clicked()
+            {
+                self.most += history::PAGE;
+                self.asked = None;
+            }
         });
     }
 
@@ -171,18 +183,11 @@ impl HistoryPage {
             return;
         };
         let id = *id;
-        let session = self.sessions.iter().find(|session| session.id == id);
+        let mut wanted = false;
         ui.horizontal_wrapped(|ui| {
             choice(ui, &mut self.format, &FORMATS, "Form");
-            if labelled_button(ui, Icon::Export, "Export").clicked() {
-                let started = session.map(when).unwrap_or_default().replace(':', ".");
-                let name = format!("{started}.{}", self.format.extension());
-                match export::path_in_documents(&name) {
-                    Ok(path) => {
-                        self.worker.ask(Ask::Export(id, self.format, path));
-                    }
-                    Err(error) => shared.notices.bad(format!("{error:#}")),
-                }
+            if labelled_button(ui, Icon::Export, "Export").on_hover_text("Ctrl+E").clicked() {
+                wanted = true;
             }
             if icon_button(ui, Icon::Copy, "Copy the session").clicked() {
                 ui.ctx().copy_text(lines.iter().map(plain).collect::<Vec<_>>().join("\n"));
@@ -198,6 +203,22 @@ impl HistoryPage {
         if let Some(Pressed::Copy(text)) = self.lines.show(ui, lines, size) {
             ui.ctx().copy_text(text);
             shared.notices.good("The line is copied.");
+        }
+        if wanted {
+            self.export(shared.notices);
+        }
+    }
+
+    /// Writes the session that is open into a file in the user's documents.
+    pub fn export(&mut self, notices: &mut Notices) {
+        let Some((id, _)) = self.open else { return };
+        let session = self.sessions.iter().find(|session| session.id == id);
+        let started = session.map(when).unwrap_or_default().replace(':', ".");
+        match export::path_in_documents(&format!("{started}.{}", self.format.extension())) {
+            Ok(path) => {
+                self.worker.ask(Ask::Export(id, self.format, path));
+            }
+            Err(error) => notices.bad(format!("{error:#}")),
         }
     }
 

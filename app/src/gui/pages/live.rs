@@ -182,7 +182,7 @@ fn controls(ui: &mut Ui, shared: &mut Shared) {
                 let paused = shared.listener.paused;
                 let (icon, name) =
                     if paused { (Icon::Play, "Resume") } else { (Icon::Pause, "Pause") };
-                if labelled_button(ui, icon, name).clicked() {
+                if labelled_button(ui, icon, name).on_hover_text("Ctrl+P").clicked() {
                     shared.listener.pause(!paused);
                 }
             }
@@ -238,9 +238,11 @@ fn source_names(shared: &Shared) -> String {
 
 /// The languages, spoken and wanted; filled from the right.
 fn spoken(ui: &mut Ui, shared: &mut Shared) {
+    let offer = shared.listener.offer(&shared.settings.engine);
     let speech = &mut shared.settings.speech;
-    pick(ui, "Translate into", &mut speech.translate, &languages::options("No translation"));
-    let mut options = languages::options("Any language");
+    let targets = offer.to_write("No translation", &speech.translate);
+    pick(ui, "Translate into", &mut speech.translate, &targets);
+    let mut options = offer.to_speak("Any language", &speech.languages);
     let mut one = match speech.languages.as_slice() {
         [] => String::new(),
         [one] => one.clone(),

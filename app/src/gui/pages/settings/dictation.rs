@@ -2,7 +2,8 @@
 
 use crate::dictate::import_words;
 use crate::gui::icons::Icon;
-use crate::gui::languages;
+use crate::gui::keys;
+use crate::gui::languages::Offer;
 use crate::gui::widgets::{
     choice, field, icon_button, labelled_button, pick, row, section, settled_field, switch, weak,
 };
@@ -32,7 +33,7 @@ pub struct Editing {
     imported: String,
 }
 
-pub fn show(ui: &mut Ui, editing: &mut Editing, dictation: &mut Dictation) {
+pub fn show(ui: &mut Ui, editing: &mut Editing, offer: &Offer, dictation: &mut Dictation) {
     section(ui, "Dictation", |ui| {
         row(ui, "Key", "Works in every program; empty for none.", |ui| {
             hotkey(ui, editing, &mut dictation.hotkey);
@@ -46,7 +47,7 @@ pub fn show(ui: &mut Ui, editing: &mut Editing, dictation: &mut Dictation) {
             "Written language",
             "What you say is translated into it, and that is typed.",
             |ui| {
-                let options = languages::options("As spoken");
+                let options = offer.to_write("As spoken", &dictation.translate);
                 pick(ui, "Written language", &mut dictation.translate, &options)
             },
         );
@@ -61,11 +62,13 @@ pub fn show(ui: &mut Ui, editing: &mut Editing, dictation: &mut Dictation) {
         );
     });
     section(ui, "Own words", |ui| vocabulary(ui, editing, &mut dictation.vocabulary));
-    section(ui, "Programs", |ui| profiles(ui, &mut dictation.profiles));
+    section(ui, "Programs", |ui| profiles(ui, offer, &mut dictation.profiles));
 }
 
 fn hotkey(ui: &mut Ui, editing: &mut Editing, hotkey: &mut String) {
     if editing.listening {
+        // They do nothing else meanwhile.
+        keys::leave_to_page(ui.ctx());
         let heard = ui.input(|input| {
             input.events.iter().find_map(|event| match event {
                 Event::Key { key, pressed: true, modifiers, .. } => Some((*key, *modifiers)),
@@ -176,7 +179,7 @@ fn read(text: &str) -> Vec<Word> {
     text.lines().map(word).filter(|word| !word.write.is_empty()).collect()
 }
 
-fn profiles(ui: &mut Ui, profiles: &mut Vec<Profile>) {
+fn profiles(ui: &mut Ui, offer: &Offer, profiles: &mut Vec<Profile>) {
     weak(ui, "What differs in windows whose class contains a word, such as firefox or xterm.");
     let mut gone = None;
     for (place, profile) in profiles.iter_mut().enumerate() {
@@ -185,9 +188,10 @@ fn profiles(ui: &mut Ui, profiles: &mut Vec<Profile>) {
                 let name = format!("Window class {}", place + 1);
                 let edit = TextEdit::singleline(&mut profile.window_class);
                 field(ui, edit.hint_text("window class").desired_width(130.0), &name);
-                let spoken = languages::options("Language as usual");
+                let chosen = std::slice::from_ref(&profile.language);
+                let spoken = offer.to_speak("Language as usual", chosen);
                 pick(ui, &format!("Language {}", place + 1), &mut profile.language, &spoken);
-                let wanted = languages::options("As spoken");
+                let wanted = offer.to_write("As spoken", &profile.translate);
                 pick(
                     ui,
                     &format!("Written language {}", place + 1),

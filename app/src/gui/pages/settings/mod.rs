@@ -72,12 +72,15 @@ impl SettingsPage {
                         sound::show(ui, ears.as_ref(), shared.settings);
                     }
                     Part::Speech => {
-                        speech::show(ui, shared.settings);
+                        let offer = shared.listener.offer(&shared.settings.engine);
+                        speech::show(ui, &offer, shared.settings);
                         engine::show(ui, shared.settings);
                     }
                     Part::Look => look::show(ui, shared.settings),
                     Part::Dictation => {
-                        dictation::show(ui, &mut self.dictation, &mut shared.settings.dictation);
+                        let offer = shared.listener.offer(&shared.settings.engine);
+                        let dictation = &mut shared.settings.dictation;
+                        dictation::show(ui, &mut self.dictation, &offer, dictation);
                     }
                     Part::Storage => storage::show(ui, shared.settings),
                 }

@@ -1,20 +1,21 @@
 //! What is spoken and what is wanted.
 
 use crate::gui::icons::Icon;
-use crate::gui::languages;
+use crate::gui::languages::{self, Offer};
 use crate::gui::widgets::{icon_button, pick, row, section, weak};
 use crate::settings::Settings;
 use eframe::egui::Ui;
 
-pub fn show(ui: &mut Ui, settings: &mut Settings) {
+pub fn show(ui: &mut Ui, offer: &Offer, settings: &mut Settings) {
     section(ui, "Languages", |ui| {
         let speech = &mut settings.speech;
         let mut added = String::new();
         row(ui, "Spoken", "One is taken as given; of several, each phrase is one.", |ui| {
-            let mut options = languages::options(match speech.languages.is_empty() {
+            let none = match speech.languages.is_empty() {
                 true => "Any language",
                 false => "Add a language",
-            });
+            };
+            let mut options = offer.to_speak(none, &[]);
             options.retain(|(code, _)| !speech.languages.contains(code));
             pick(ui, "Spoken language", &mut added, &options);
         });
@@ -35,7 +36,7 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
             speech.languages.remove(place);
         }
         row(ui, "Translate into", "Shown below what was said.", |ui| {
-            let options = languages::options("No translation");
+            let options = offer.to_write("No translation", &speech.translate);
             pick(ui, "Translation", &mut speech.translate, &options);
         });
         if !speech.translate.is_empty() && speech.translate != "en" {
