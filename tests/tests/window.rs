@@ -5,10 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
-use partita_tests::{Desk, Sample, models_installed, program};
+use partita_tests::{Desk, Sample, Wav, models_installed, program};
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
+
+/// The middle of buttons of the page Live, from the window's corner: the first begins and ends.
+const START: [i32; 2] = [264, 103];
+const PAUSE: [i32; 2] = [355, 103];
 
 #[test]
 fn pages_are_reached_by_clicks_and_settings_are_kept() {
@@ -69,6 +73,53 @@ fn what_is_said_appears_and_is_kept() {
     assert!(before != after, "nothing appeared");
     let took = desk.quit();
     eprintln!("closed in {:.2} s", took.as_secs_f64());
+}
+
+/// What is in the folder that results are exported to.
+fn exported(desk: &Desk) -> Vec<String> {
+    let folders = [desk.folder().join("Documents/Partita"), desk.folder().join("Partita")];
+    let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+    entries.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect()
+}
+
+#[test]
+fn buttons_begin_pause_and_end_a_session_and_export_it() {
+    let Some(mut desk) = Desk::start() else { return };
+    if !models_installed() {
+        return;
+    }
+    desk.lend_models();
+    // What is said in the second language is said during the pause.
+    let [first, second] = ["en", "es"].map(Sample::of);
+    let quiet = vec![0.0; 16_000 * 12];
+    let samples = [first.samples(), quiet, second.samples(), vec![0.0; 16_000 * 90]];
+    let path = desk.folder().join("spoken.wav");
+    fs::write(&path, Wav { rate: 16_000, channels: 1, bits: 16 }.file(&samples.concat())).unwrap();
+    let settings = format!(
+        "version = 1\n[audio]\nsources = [\"file:{}\"]\n[speech]\nlanguages = [\"en\", \"es\"]\n",
+        path.display()
+    );
+    fs::write(desk.folder().join("settings.toml"), settings).unwrap();
+    desk.open(&[], "Partita");
+    desk.click(START[0], START[1]);
+    desk.wait("the text", |desk| first.error_rate(&desk.said()) <= 0.2);
+    desk.click(PAUSE[0], PAUSE[1]);
+    let paused = desk.picture("paused");
+    std::thread::sleep(Duration::from_secs(20));
+    desk.click(PAUSE[0], PAUSE[1]);
+    assert!(fs::read(paused).unwrap() != fs::read(desk.picture("resumed")).unwrap());
+    desk.click(START[0], START[1]);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(first.error_rate(&desk.said()) <= 0.2, "said in the pause: {}", desk.said());
+    // The history, its only session, and what becomes of it.
+    desk.click(80, 160);
+    desk.click(340, 138);
+    desk.picture("session");
+    desk.click(814, 86);
+    desk.wait("a file", |desk| !exported(desk).is_empty());
+    let text = exported(&desk).concat();
+    assert!(first.error_rate(&text) <= 0.2, "{text}");
+    desk.quit();
 }
 
 #[test]

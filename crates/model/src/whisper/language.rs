@@ -7,7 +7,7 @@ use crate::error::ModelError;
 
 /// A language less likely than this is listened for again in a full window, as in training: on
 /// short audio alone it mistakes the language more often.
-pub(super) const SURE: f32 = 0.8;
+pub(super) const SURE: f32 = 0.9;
 /// Languages in doubt that a text is written in, and how much likelier than each the likeliest may
 /// be.
 const MOST_IN_DOUBT: usize = 3;
