@@ -7,6 +7,9 @@ use partita_model::installed;
 use partita_model::whisper::{Quantization, import};
 use tempfile::TempDir;
 
+/// Files that a folder with a model of others has one of.
+pub const ORIGINALS: [&str; 3] = ["model.bin", "model.safetensors", "model.safetensors.index.json"];
+
 /// A weight file, and the folder that it was made in if it was made for now.
 #[derive(Debug)]
 pub struct Found {
@@ -35,8 +38,7 @@ pub fn whisper(name: &str) -> Result<Found> {
         true => path.to_owned(),
         false => installed::store()?.join(name),
     };
-    let originals = ["model.bin", "model.safetensors", "model.safetensors.index.json"];
-    let original = originals.iter().any(|file| source.join(file).is_file());
+    let original = ORIGINALS.iter().any(|file| source.join(file).is_file());
     if !original && (source.is_file() || !path.exists()) {
         return gguf(name);
     }

@@ -1,13 +1,15 @@
-//! What differs between two weight files: names, types, shapes, and by how much values do.
+//! What differs between two files of weights or graphs: names, types, shapes, and by how much values do.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use partita_model::files::{Array, TensorInfo, Value, WeightFile};
+use partita_model::files::{Array, Value};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::inspect::{escaped, grouped, table, value_text};
+use crate::side::{Entry, Side};
 
 /// Elements of each file that are decoded at a time, at least a row.
 const AT_ONCE: usize = 1 << 18;
@@ -70,7 +72,7 @@ impl Difference {
     ///
     /// # Errors
     /// When a file contradicts itself.
-    pub fn of(first: &WeightFile, second: &WeightFile) -> Result<Self> {
+    pub fn of(first: &dyn Side, second: &dyn Side) -> Result<Self> {
         let files = [first, second].map(|file| file.path().display().to_string());
         let mut found = Self { files, ..Self::default() };
         for (name, value) in first.metadata() {
@@ -85,15 +87,19 @@ impl Difference {
         }
         let is_new = |name: &&String| !first.metadata().contains_key(*name);
         found.keys_only_in[1].extend(second.metadata().keys().filter(is_new).cloned());
-        for tensor in first.tensors() {
-            match second.tensor(&tensor.name) {
-                Ok(other) => found.tensors.push(compared([first, second], [tensor, other])?),
-                Err(_) => found.tensors_only_in[0].push(tensor.name.clone()),
+        let entries = [first.entries(), second.entries()];
+        let named = |entry: &'_ Entry| entry.name.clone();
+        let [ours, theirs] = entries.each_ref().map(|entries| {
+            entries.iter().map(|entry| (entry.name.as_str(), entry)).collect::<BTreeMap<_, _>>()
+        });
+        for tensor in &entries[0] {
+            match theirs.get(tensor.name.as_str()) {
+                Some(other) => found.tensors.push(compared([first, second], [tensor, other])),
+                None => found.tensors_only_in[0].push(named(tensor)),
             }
         }
-        let is_new = |tensor: &&TensorInfo| !first.contains(&tensor.name);
-        let new = second.tensors().iter().filter(is_new);
-        found.tensors_only_in[1].extend(new.map(|tensor| tensor.name.clone()));
+        let new = entries[1].iter().filter(|tensor| !ours.contains_key(tensor.name.as_str()));
+        found.tensors_only_in[1].extend(new.map(named));
         Ok(found)
     }
 
@@ -201,23 +207,25 @@ fn is_same(first: &Value, second: &Value) -> bool {
     }
 }
 
-fn compared(files: [&WeightFile; 2], tensors: [&TensorInfo; 2]) -> Result<Compared> {
+fn compared(files: [&dyn Side; 2], tensors: [&Entry; 2]) -> Compared {
     let [first, second] = tensors;
     let name = first.name.as_str();
     let same_shape = first.shape == second.shape;
+    let bytes = files.map(|file| file.bytes(name));
+    // Where bytes cannot be had, numbers are unknown, and not the same.
     let same =
-        same_shape && first.kind == second.kind && files[0].bytes(name)? == files[1].bytes(name)?;
+        same_shape && first.kind == second.kind && bytes[0].is_some() && bytes[0] == bytes[1];
     let gap = match same_shape && !same {
         true => gap(files, name, &first.shape),
         false => None,
     };
-    Ok(Compared {
+    Compared {
         name: name.to_owned(),
         shapes: tensors.map(|tensor| tensor.shape.clone()),
-        types: tensors.map(|tensor| tensor.kind.name()),
+        types: tensors.map(|tensor| tensor.kind.clone()),
         same,
         gap: if same { Some(Gap { most: 0.0, relative: 0.0, cosine: 1.0 }) } else { gap },
-    })
+    }
 }
 
 /// Sums over pairs of values.
@@ -277,16 +285,16 @@ impl Sums {
 }
 
 /// `None` where a type cannot be decoded.
-fn gap(files: [&WeightFile; 2], name: &str, shape: &[usize]) -> Option<Gap> {
+fn gap(files: [&dyn Side; 2], name: &str, shape: &[usize]) -> Option<Gap> {
     let [first, second] = files;
     let &[rows, width] = shape else {
-        let values = [first.floats(name).ok()?.1, second.floats(name).ok()?.1];
+        let values = [first.floats(name, None)?, second.floats(name, None)?];
         return Some(Sums::of(values).gap());
     };
     let at_once = (AT_ONCE / width.max(1)).max(1);
     let part = |begin: usize| {
-        let ids: Vec<u32> = (begin..rows.min(begin + at_once)).map(|row| row as u32).collect();
-        Some(Sums::of([first.rows(name, &ids).ok()?, second.rows(name, &ids).ok()?]))
+        let part = Some(begin..rows.min(begin + at_once));
+        Some(Sums::of([first.floats(name, part.clone())?, second.floats(name, part)?]))
     };
     let starts: Vec<usize> = (0..rows).step_by(at_once).collect();
     // Parts are added in order, so that threads change nothing.

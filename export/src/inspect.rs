@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -11,6 +9,7 @@ use partita_model::files::{Array, TensorInfo, Value, WeightFile};
 use serde_json::{Map, Number, json};
 
 use crate::onnx::{OnnxFile, OnnxTensor, Port};
+use crate::side::is_graph;
 
 /// Elements of a long array that are shown.
 const FEW: usize = 8;
@@ -65,14 +64,7 @@ impl Listing {
     /// # Errors
     /// When it cannot be read, is of no known format, or contradicts itself.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut start = Vec::new();
-        if path.is_file()
-            && let Ok(file) = File::open(path)
-        {
-            // One that cannot be read is named below.
-            let _ = file.take(9).read_to_end(&mut start);
-        }
-        match OnnxFile::looks_like(&start) {
+        match is_graph(path) {
             true => Ok(Self::of_graph(path, OnnxFile::open(path)?)),
             false => Ok(Self::of_weights(&WeightFile::open(path)?)),
         }
@@ -98,21 +90,9 @@ impl Listing {
     }
 
     fn of_graph(path: &Path, file: OnnxFile) -> Self {
-        let mut metadata: BTreeMap<String, Value> =
-            file.notes.into_iter().map(|(key, note)| (key, note.into())).collect();
-        for (domain, version) in file.operator_sets {
-            let key = if domain.is_empty() { "ai.onnx".to_owned() } else { domain };
-            metadata.insert(format!("opset.{key}"), Value::U64(version));
-        }
-        if !file.producer.is_empty() {
-            metadata.insert("producer".to_owned(), file.producer.into());
-        }
-        if !file.beside.is_empty() {
-            let beside: Vec<String> = file.beside.into_iter().collect();
-            metadata.insert("external_data".to_owned(), beside.into());
-        }
+        let metadata = file.metadata();
         let listed = |tensor: OnnxTensor| {
-            let OnnxTensor { name, kind, shape, offset, bytes } = tensor;
+            let OnnxTensor { name, kind, shape, offset, bytes, .. } = tensor;
             Listed { name, kind, shape, offset, bytes }
         };
         Self {

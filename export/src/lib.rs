@@ -12,3 +12,4 @@ pub mod interrupt;
 pub mod merged;
 pub mod onnx;
 pub mod pending;
+pub mod side;

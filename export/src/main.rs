@@ -7,8 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use partita_export::diff::Difference;
 use partita_export::merged::Merged;
-use partita_export::{compare, gguf, inspect, interrupt, onnx};
-use partita_model::files::WeightFile;
+use partita_export::{compare, gguf, inspect, interrupt, onnx, side};
 
 /// Looks into, quantizes and exports the models of Partita.
 #[derive(Debug, Parser)]
@@ -30,9 +29,10 @@ enum Command {
         --manifest prepared/speech.jsonl -o cost\n  \
         partita-export compare whisper-base shipped/whisper-base-*.gguf --manifest prepared/speech.jsonl")]
     Compare(compare::cli::CompareArgs),
-    /// Shows what differs between two weight files: keys, tensors, types, shapes, values.
+    /// Shows what differs between two files of weights or graphs: keys, tensors, types, shapes, values.
     ///
-    /// Opens whatever `inspect` opens; the files may be of different formats. Of tensors that both
+    /// Opens whatever `inspect` opens; the files may be of different formats. What a graph takes,
+    /// gives and computes with counts as keys. Of tensors that both
     /// have in the same shape, decoded to floats, it shows the largest difference, the difference's
     /// root mean square over that of the first file's values, and the cosine.
     ///
@@ -144,8 +144,7 @@ fn export_onnx(
 /// As `diff` does it: 0 for the same, 1 for a difference, 2 when it could not be found out.
 fn difference([first, second]: [&Path; 2], json: bool, all: bool) -> ExitCode {
     let found = || -> anyhow::Result<Difference> {
-        let (first, second) = (WeightFile::open(first)?, WeightFile::open(second)?);
-        let found = Difference::of(&first, &second)?;
+        let found = Difference::of(side::open(first)?.as_ref(), side::open(second)?.as_ref())?;
         let text = match json {
             true => format!("{}\n", serde_json::to_string(&found)?),
             false if found.is_empty() && !all => String::new(),

@@ -12,6 +12,8 @@ pub struct Pending {
     folder: TempDir,
     target: PathBuf,
     names: Vec<String>,
+    /// Files of the target that the new ones take the place of under other names.
+    outdated: Vec<String>,
     /// Held while the folder is in use; the system lets it go however a process ends.
     _lock: Option<File>,
 }
@@ -38,7 +40,18 @@ impl Pending {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(target);
         let folder = folder.with_context(shown)?;
         let _lock = locked(folder.path());
-        Ok(Self { folder, target: target.to_owned(), names: Vec::new(), _lock })
+        Ok(Self {
+            folder,
+            target: target.to_owned(),
+            names: Vec::new(),
+            outdated: Vec::new(),
+            _lock,
+        })
+    }
+
+    /// The folder that the files appear in.
+    pub fn target(&self) -> &Path {
+        &self.target
     }
 
     /// The hidden folder.
@@ -57,6 +70,11 @@ impl Pending {
         }
         self.names.push(name.to_owned());
         Ok(path)
+    }
+
+    /// Takes a file of the target away when the others appear, if it is there and none of them.
+    pub fn outdate(&mut self, name: String) {
+        self.outdated.push(name);
     }
 
     /// Writes a small file of this name.
@@ -96,8 +114,16 @@ impl Pending {
             placed.push((target.clone(), before));
             fs::rename(self.folder.path().join(name), &target)
         };
-        let found = self.names.iter().try_for_each(|name| {
-            place(name).with_context(|| self.target.join(name).display().to_string())
+        let shown = |name: &str| self.target.join(name).display().to_string();
+        let found = self.names.iter().try_for_each(|name| place(name).with_context(|| shown(name)));
+        let gone = self.outdated.iter().filter(|name| !self.names.contains(name));
+        let found = found.and_then(|()| {
+            for name in gone.filter(|name| self.target.join(name).is_file()) {
+                let target = self.target.join(name);
+                fs::rename(&target, aside(name)).with_context(|| shown(name))?;
+                placed.push((target, Some(aside(name))));
+            }
+            Ok(())
         });
         match found {
             Ok(()) => Ok(sizes),
@@ -193,6 +219,20 @@ mod tests {
         assert!(pending.place().is_err());
         assert_eq!(listing(target.path()), ["one", "two"]);
         assert_eq!(fs::read_to_string(target.path().join("one")).unwrap(), "old");
+
+        // What is outdated goes with the new files, or stays with the old ones.
+        for fails in [true, false] {
+            let mut pending = Pending::inside(target.path()).unwrap();
+            write(&mut pending, "one");
+            ["one", "two", "never there"].map(|name| pending.outdate(name.to_owned()));
+            if fails {
+                pending.path("three").unwrap();
+            }
+            assert_eq!(pending.place().is_err(), fails);
+            let left = if fails { &["one", "two"][..] } else { &["one"] };
+            assert_eq!(listing(target.path()), left);
+        }
+        fs::write(target.path().join("two"), "two").unwrap();
 
         let mut dropped = Pending::inside(target.path()).unwrap();
         write(&mut dropped, "four");

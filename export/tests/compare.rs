@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod onnx_library;
 mod small;
 
 use std::fs;
@@ -10,6 +11,8 @@ use std::process::{Command, Output};
 
 use partita_export::compare::{Comparison, Row};
 use partita_export::gguf::{Options, Quant, export, vocabulary};
+use partita_export::merged::Merged;
+use partita_export::onnx::{self, Dtype, MOST_INSIDE};
 use small::{Made, World};
 
 fn options(world: &World, quant: Quant, out: &str) -> Options {
@@ -93,6 +96,33 @@ fn what_is_exact_costs_nothing_and_what_is_not_costs_more() {
     assert!(fs::read(out.join("compare.png")).unwrap().starts_with(b"\x89PNG"));
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(page.contains(&printed), "{printed}");
+}
+
+#[test]
+fn graphs_stand_in_the_same_table() {
+    let Some(library) = onnx_library::library() else { return };
+    let world = World::make(Made::default());
+    let merged = Merged::open(world.run().to_str().unwrap()).unwrap();
+    let out = world.out("graphs");
+    for dtype in [Dtype::Fp32, Dtype::Q4] {
+        onnx::export(&merged, dtype, &out, MOST_INSIDE).unwrap();
+    }
+    let decoders = ["", "_q4"].map(|end| out.join(format!("onnx/decoder_model_merged{end}.onnx")));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_partita-export"));
+    command.arg("compare").arg(world.run()).args(&decoders).arg("--manifest").arg(world.manifest());
+    command.args(["--clips", "4", "--json"]).env("PARTITA_HOME", world.out("home"));
+    let output = command.env("ORT_DYLIB_PATH", library).output().unwrap();
+    assert!(output.status.success(), "{}", error(&output));
+    let found: Comparison = serde_json::from_slice(&output.stdout).unwrap();
+    let [_, exact, rough] = &found.rows[..] else { panic!("{found:?}") };
+    assert_eq!((exact.name.as_str(), rough.name.as_str()), ("graphs", "graphs_q4"));
+    let (near, far) = (exact.agreement.unwrap(), rough.agreement.unwrap());
+    println!("fp32 {near:?}\nq4 {far:?}");
+    assert!(near.cosine >= 0.99999 && near.divergence < 1e-6 && near.left_out == 0, "{near:?}");
+    assert!(far.divergence > 100.0 * near.divergence && far.cosine > 0.9, "{far:?}");
+    assert!(rough.bytes < exact.bytes, "{} {}", rough.bytes, exact.bytes);
+    let change = exact.scores.error_rate.unwrap().change;
+    assert_eq!((change.value, change.low, change.high), (0.0, 0.0, 0.0));
 }
 
 #[test]

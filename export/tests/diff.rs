@@ -10,6 +10,8 @@ use std::process::Command;
 
 use partita_export::diff::Difference;
 use partita_export::gguf::{Options, Quant, export};
+use partita_export::merged::Merged;
+use partita_export::onnx::{self, Dtype, MOST_INSIDE};
 use partita_model::files::{Value, WeightFile};
 use serde_json::Value as Json;
 use small::{Made, World};
@@ -112,4 +114,40 @@ fn a_file_that_cannot_be_read_is_neither() {
     let (code, text, error) = diff([Path::new(GOLDEN), Path::new("/no/such/file")], &[]);
     assert_eq!((code, text.as_str()), (Some(2), ""));
     assert!(error.starts_with("error: ") && error.contains("/no/such/file"), "{error}");
+}
+
+#[test]
+fn graphs_are_compared_by_what_they_compute_and_by_weights_wherever_they_lie() {
+    let world = World::make(Made::default());
+    let merged = Merged::open(world.run().to_str().unwrap()).unwrap();
+    let encoder = |name: &str, dtype: Dtype, most: u64| {
+        let out = world.out(name);
+        onnx::export(&merged, dtype, &out, most).unwrap();
+        out.join("onnx").join(format!("audio_encoder{}.onnx", dtype.suffix()))
+    };
+    let whole = encoder("whole", Dtype::Fp32, MOST_INSIDE);
+    let apart = encoder("apart", Dtype::Fp32, 1);
+    assert_eq!(diff([&whole, &whole], &[]), (Some(0), String::new(), String::new()));
+    // Weights in a second file are the same weights.
+    let (code, text, _) = diff([&whole, &apart], &["--json"]);
+    let found: Json = serde_json::from_str(&text).unwrap();
+    let tensors = found["tensors"].as_array().unwrap();
+    assert!(code == Some(1) && tensors.len() > 20, "{text}");
+    assert!(tensors.iter().all(|tensor| tensor["same"] == true), "{text}");
+    assert_eq!(found["keys_only_in"], serde_json::json!([[], ["external_data"]]));
+    // A changed byte of the second file is found, and one matrix alone is another.
+    let beside = apart.with_file_name("audio_encoder.onnx_data");
+    let mut bytes = fs::read(&beside).unwrap();
+    bytes[402] ^= 0x80;
+    fs::write(&beside, &bytes).unwrap();
+    let (_, text, _) = diff([&whole, &apart], &["--json"]);
+    let found: Json = serde_json::from_str(&text).unwrap();
+    let tensors = found["tensors"].as_array().unwrap();
+    let others: Vec<_> = tensors.iter().filter(|tensor| tensor["same"] == false).collect();
+    assert!(others.len() == 1 && others[0]["gap"]["most"].as_f64().unwrap() > 0.0, "{others:?}");
+    // Halves have names of their own, and are made floats.
+    let halves = encoder("halves", Dtype::Fp16, MOST_INSIDE);
+    let (code, text, _) = diff([&whole, &halves], &["--all"]);
+    assert!(code == Some(1) && text.contains("+  operator.Cast"), "{text}");
+    assert!(text.contains("Tensors of one file alone"), "{text}");
 }

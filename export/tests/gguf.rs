@@ -342,6 +342,15 @@ fn a_large_language_model_is_cut_into_shards() {
     assert_eq!(difference(&heard(&pair).1, &heard(&other).1), 0.0);
     assert_eq!(whole.files[0].parameters, text.parameters);
 
+    // In one piece again, or in others: what was there before is not left beside it.
+    let again = |size| {
+        let report = export(&Options { shard_size: size, ..options(&world, Quant::Q8_0, &out) });
+        let shards = report.unwrap().files[0].shards;
+        let names = listing(&out);
+        assert_eq!(names.len(), shards + 1, "{names:?}");
+    };
+    [None, Some(400_000), Some(200_000)].map(again);
+
     // A shard that is gone, or another one under its name.
     let second = out.join(format!("small-Q8_0-00002-of-{:05}.gguf", text.shards));
     let third = out.join(format!("small-Q8_0-00003-of-{:05}.gguf", text.shards));

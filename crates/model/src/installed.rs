@@ -60,3 +60,21 @@ pub fn largest(folder: &Path) -> Option<PathBuf> {
     let size = |path: &PathBuf| fs::metadata(path).map_or(0, |found| found.len());
     files.filter(is_gguf).max_by_key(size)
 }
+
+/// The shared library of ONNX Runtime: `$ORT_DYLIB_PATH`, or the store's.
+///
+/// # Errors
+/// When there is none.
+pub fn onnx_runtime() -> Result<PathBuf, InstalledError> {
+    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH") {
+        return Ok(path.into());
+    }
+    let folder = store()?.join("onnxruntime");
+    let is_library = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.contains("onnxruntime") && ["so", "dylib", "dll"].iter().any(|end| name.contains(end))
+    };
+    let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let name = "onnxruntime".to_owned();
+    files.into_iter().find(is_library).ok_or(InstalledError::Missing { name, folder })
+}

@@ -5,53 +5,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod damage;
+
 use std::fs;
 use std::path::Path;
 
 use candle_core::Device;
+use damage::{damaged, peak};
 use partita_model::files::WeightFile;
 use proptest::prelude::*;
-use proptest::sample::Index;
 use proptest::test_runner::FileFailurePersistence;
-
-/// Counts the bytes that each thread holds, and their peak.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
-}
-
-fn count(change: isize) {
-    let _ = HELD.try_with(|held| {
-        let (now, peak) = held.get();
-        held.set((now + change, peak.max(now + change)));
-    });
-}
-
-// SAFETY: hands every request to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The most bytes that `work` held at once.
-fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let (before, _) = HELD.get();
-    HELD.set((before, before));
-    let done = work();
-    (done, (HELD.get().1 - before) as usize)
-}
 
 fn golden(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(name)).unwrap()
@@ -85,82 +48,6 @@ fn survives(bytes: &[u8], factor: usize) -> bool {
     true
 }
 
-#[derive(Debug, Clone)]
-enum Edit {
-    Byte(Index, u8),
-    Flip(Index, u8),
-    /// A field of 1, 2, 4 or 8 bytes overwritten.
-    Field(Index, u64, u8),
-    Remove(Index, usize),
-    Insert(Index, Vec<u8>),
-    Repeat(Index, usize),
-    Cut(Index),
-}
-
-impl Edit {
-    /// Headers matter most: half of the edits fall into the first kilobytes.
-    fn apply(&self, bytes: &mut Vec<u8>, early: bool) {
-        let reach = if early { bytes.len().min(2048) } else { bytes.len() };
-        if reach == 0 {
-            return;
-        }
-        let end = |at: usize, length: usize, bytes: &Vec<u8>| (at + length).min(bytes.len());
-        match self {
-            Self::Byte(at, byte) => bytes[at.index(reach)] = *byte,
-            Self::Flip(at, bit) => bytes[at.index(reach)] ^= 1 << (bit % 8),
-            Self::Field(at, value, width) => {
-                let at = at.index(reach);
-                let end = end(at, 1 << (width % 4), bytes);
-                bytes[at..end].copy_from_slice(&value.to_le_bytes()[..end - at]);
-            }
-            Self::Remove(at, length) => {
-                let at = at.index(reach);
-                let end = end(at, *length, bytes);
-                bytes.drain(at..end);
-            }
-            Self::Insert(at, new) => {
-                let at = at.index(reach);
-                bytes.splice(at..at, new.iter().copied());
-            }
-            Self::Repeat(at, length) => {
-                let at = at.index(reach);
-                let again = bytes[at..end(at, *length, bytes)].to_vec();
-                bytes.splice(at..at, again);
-            }
-            Self::Cut(at) => bytes.truncate(at.index(bytes.len())),
-        }
-    }
-}
-
-fn edit() -> impl Strategy<Value = (Edit, bool)> {
-    let at = any::<Index>;
-    let telling = prop_oneof![
-        any::<u64>(),
-        0u64..300,
-        Just(u64::MAX),
-        Just(u64::MAX - 31),
-        (0u32..64).prop_map(|bit| 1 << bit),
-    ];
-    let edit = prop_oneof![
-        4 => (at(), any::<u8>()).prop_map(|(at, byte)| Edit::Byte(at, byte)),
-        4 => (at(), any::<u8>()).prop_map(|(at, bit)| Edit::Flip(at, bit)),
-        4 => (at(), telling, any::<u8>()).prop_map(|(at, value, w)| Edit::Field(at, value, w)),
-        1 => (at(), 1usize..40).prop_map(|(at, length)| Edit::Remove(at, length)),
-        1 => (at(), prop::collection::vec(any::<u8>(), 1..40)).prop_map(|(a, v)| Edit::Insert(a, v)),
-        1 => (at(), 1usize..80).prop_map(|(at, length)| Edit::Repeat(at, length)),
-        1 => at().prop_map(Edit::Cut),
-    ];
-    (edit, any::<bool>())
-}
-
-fn damaged(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(edit(), 1..5).prop_map(move |edits| {
-        let mut bytes = golden(name);
-        edits.iter().for_each(|(edit, early)| edit.apply(&mut bytes, *early));
-        bytes
-    })
-}
-
 /// Inputs that once failed are kept beside this file and tried first.
 fn remembering() -> ProptestConfig {
     let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/files_mutation.proptest-regressions");
@@ -172,19 +59,19 @@ proptest! {
     #![proptest_config(remembering())]
 
     #[test]
-    fn damaged_gguf(bytes in damaged("golden.gguf")) {
+    fn damaged_gguf(bytes in damaged(golden("golden.gguf"))) {
         survives(&bytes, 4);
     }
 
     #[test]
-    fn damaged_ctranslate2(bytes in damaged("golden-ct2.bin")) {
+    fn damaged_ctranslate2(bytes in damaged(golden("golden-ct2.bin"))) {
         survives(&bytes, 4);
     }
 
     /// What we accept the reference implementation accepts; what it accepts we accept too, but
     /// for the rules that it does not have.
     #[test]
-    fn damaged_safetensors(bytes in damaged("golden.safetensors")) {
+    fn damaged_safetensors(bytes in damaged(golden("golden.safetensors"))) {
         let ours = survives(&bytes, 4);
         let theirs = safetensors::SafeTensors::deserialize(&bytes).is_ok();
         let header = || String::from_utf8_lossy(&bytes).into_owned();

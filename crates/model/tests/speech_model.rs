@@ -187,9 +187,8 @@ fn foretold(model: &SpeechLlm, audio: &Tensor, sequence: &Sequence) -> f32 {
     let begun = model.begin(audio).unwrap();
     let logits = model.foretell(&begun, &sequence.prompt, &sequence.answer).unwrap();
     let place = |token: &u32| model.vocabulary().place(*token).unwrap() as usize;
-    let rows = logits.to_vec2::<f32>().unwrap();
     let lost = |(row, token): (&Vec<f32>, &u32)| log_sum_exp(row) - row[place(token)];
-    rows.iter().zip(&sequence.answer).map(lost).sum()
+    logits.iter().zip(&sequence.answer).map(lost).sum()
 }
 
 #[test]

@@ -165,6 +165,30 @@ fn the_same_model_of_two_formats_imports_to_the_same_file() {
     assert_eq!(format!("{:?}", list("whisper.suppress_first")), "Some(I32([220, 256]))");
 }
 
+/// As scripts of fine-tuning leave them.
+#[test]
+fn lists_of_suppressed_tokens_may_be_empty_but_not_anything() {
+    for (always, fits) in [("[]", true), ("null", true), ("[\"a\"]", false)] {
+        let theirs = hugging_face();
+        let config = theirs.path().join("config.json");
+        let mut json: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+        json["suppress_tokens"] = serde_json::from_str(always).unwrap();
+        json["begin_suppress_tokens"] = serde_json::json!([]);
+        std::fs::write(&config, json.to_string()).unwrap();
+        let path = theirs.path().join("imported.gguf");
+        let found = import(theirs.path(), &path, Quantization::F32);
+        assert_eq!(found.is_ok(), fits, "{always}: {found:?}");
+        match found {
+            Ok(()) => {
+                let engine = Whisper::load(&path, &Device::Cpu, Padding::Natural).unwrap();
+                assert_eq!(engine.capabilities().languages, ["en"]);
+            }
+            Err(error) => assert!(error.to_string().contains("suppress_tokens"), "{error}"),
+        }
+    }
+}
+
 /// candle-transformers' GELU is the tanh form, which differs from Whisper's by up to 5e-4: its
 /// numbers agree roughly only, but a wrong order of operations would be off by more than their
 /// own size.

@@ -15,7 +15,8 @@ pub struct CompareArgs {
     /// A trained model's folder, or a Whisper model: what the others are compared with, in f32
     #[arg(value_name = "RUN|MODEL")]
     run: String,
-    /// Its exports: language models of pairs, packed models, or Whisper files
+    /// Its exports: language models of pairs, packed models, folders of ONNX graphs or their
+    /// decoders (…_q4.onnx), or Whisper files
     #[arg(required = true, value_name = "PAIR")]
     pairs: Vec<String>,
     /// Manifest of speech with transcripts (JSON lines)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Tensor;
-use partita_model::speech::{SpeechEngine, SpeechNetwork, Task, answer};
+use partita_model::speech::{SpeechEngine, SpeechNetwork, Task, Vocabulary, answer};
 use partita_model::tokens::Lang;
 use serde::{Deserialize, Serialize};
 
@@ -179,18 +179,18 @@ fn outputs(model: &Model) -> Vec<String> {
         Model::Whisper(whisper) => {
             (0..whisper.config().vocabulary).map(|id| format!("whisper {id}")).collect()
         }
-        Model::Speech(engine) => {
-            let vocabulary = engine.model().vocabulary();
-            let places: Vec<u32> = (0..vocabulary.outputs() as u32).collect();
-            let name = |id: u32| match vocabulary.marks().of(id) {
-                Some(mark) => format!("mark {mark}"),
-                None => {
-                    format!("token {}", vocabulary.tokenizer().piece(id).unwrap_or_default())
-                }
-            };
-            vocabulary.tokens(&places).into_iter().map(name).collect()
-        }
+        Model::Speech(engine) => names(engine.model().vocabulary()),
+        Model::Graphs(engine) => names(engine.model().vocabulary()),
     }
+}
+
+fn names(vocabulary: &Vocabulary) -> Vec<String> {
+    let places: Vec<u32> = (0..vocabulary.outputs() as u32).collect();
+    let name = |id: u32| match vocabulary.marks().of(id) {
+        Some(mark) => format!("mark {mark}"),
+        None => format!("token {}", vocabulary.tokenizer().piece(id).unwrap_or_default()),
+    };
+    vocabulary.tokens(&places).into_iter().map(name).collect()
 }
 
 /// Answers to a clip, by places among the model's outputs.
@@ -204,21 +204,23 @@ pub(crate) fn answers(model: &Model, clip: &Clip) -> Result<Vec<(bool, Vec<u32>)
             }
             Ok(found)
         }
-        Model::Speech(engine) => {
-            let vocabulary = engine.model().vocabulary();
-            let spoken: Lang = clip.lang.parse()?;
-            let said = vocabulary.encode(clip.text.trim());
-            let translated = target.map(|(_, text)| vocabulary.encode(text.trim()));
-            let texts: Vec<&[u32]> =
-                std::iter::once(&said).chain(&translated).map(Vec::as_slice).collect();
-            let mut tokens =
-                answer(task(clip, target.is_some())?, Some(spoken), &texts, vocabulary.marks());
-            tokens.push(vocabulary.end());
-            let places: Option<Vec<u32>> =
-                tokens.into_iter().map(|token| vocabulary.place(token)).collect();
-            Ok(places.map(|places| (target.is_some(), places)).into_iter().collect())
-        }
+        Model::Speech(engine) => spoken_answers(engine.model().vocabulary(), clip),
+        Model::Graphs(engine) => spoken_answers(engine.model().vocabulary(), clip),
     }
+}
+
+fn spoken_answers(vocabulary: &Vocabulary, clip: &Clip) -> Result<Vec<(bool, Vec<u32>)>> {
+    let target = clip.translation.as_ref();
+    let spoken: Lang = clip.lang.parse()?;
+    let said = vocabulary.encode(clip.text.trim());
+    let translated = target.map(|(_, text)| vocabulary.encode(text.trim()));
+    let texts: Vec<&[u32]> = std::iter::once(&said).chain(&translated).map(Vec::as_slice).collect();
+    let mut tokens =
+        answer(task(clip, target.is_some())?, Some(spoken), &texts, vocabulary.marks());
+    tokens.push(vocabulary.end());
+    let places: Option<Vec<u32>> =
+        tokens.into_iter().map(|token| vocabulary.place(token)).collect();
+    Ok(places.map(|places| (target.is_some(), places)).into_iter().collect())
 }
 
 fn task(clip: &Clip, translated: bool) -> Result<Task> {
@@ -239,11 +241,12 @@ pub(crate) fn foretell(
     match model {
         Model::Whisper(whisper) => Ok(whisper.foretell(audio, &clip.lang, translated, places)?),
         Model::Speech(engine) => speech(engine, audio, task(clip, translated)?, places).map(Some),
+        Model::Graphs(engine) => speech(engine, audio, task(clip, translated)?, places).map(Some),
     }
 }
 
-fn speech(
-    engine: &SpeechEngine,
+fn speech<N: SpeechNetwork>(
+    engine: &SpeechEngine<N>,
     audio: &Tensor,
     task: Task,
     places: &[u32],
@@ -252,7 +255,7 @@ fn speech(
     let vocabulary = model.vocabulary();
     let begun = model.begin(audio)?;
     let prompt = task.prompt(vocabulary.marks());
-    Ok(model.foretell(&begun, &prompt, &vocabulary.tokens(places))?.to_vec2()?)
+    Ok(model.foretell(&begun, &prompt, &vocabulary.tokens(places))?)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What is compared: a run, a pair, a packed model, or Whisper; opened as it runs, or in floats.
+//! What is compared: a run, a pair, a packed model, graphs, or Whisper; opened as it runs, or in
+//! floats.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +8,17 @@ use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use partita_model::engine::{Capabilities, Engine};
 use partita_model::files::{Value, WeightFile};
+use partita_model::installed;
 use partita_model::nn::Precision;
-use partita_model::speech::{ExportedModel, SpeechEngine, TrainedModel};
+use partita_model::onnx::{Provider, Runtime};
+use partita_model::speech::{ExportedModel, OnnxModel, OnnxSpeech, SpeechEngine, TrainedModel};
 use partita_model::tokens::Lang;
 use partita_model::whisper::{Padding, Whisper};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::bases;
+use crate::onnx::OnnxFile;
 
 /// Files of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +34,8 @@ pub enum Subject {
     },
     /// The language model's half of an exported pair.
     Pair(PathBuf),
+    /// A folder of ONNX graphs, or the decoder graph of one type in it.
+    Graphs(PathBuf),
     /// A Whisper model in our layout.
     Whisper(PathBuf),
 }
@@ -54,8 +60,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A folder of a trained model, a packed model, the language model's half of a pair, a Whisper
-    /// file, or a model of the store. Of a Whisper model of others the reference is made in f32.
+    /// A folder of a trained model, a packed model, the language model's half of a pair, a folder of
+    /// graphs or a decoder graph in it, a Whisper file, or a model of the store. Of a Whisper model of others the reference is made in f32.
     ///
     /// # Errors
     /// When there is none, or it is none of these.
@@ -71,6 +77,15 @@ impl Entry {
             let (encoder, llm) = (bases::gguf(&model.encoder)?.path, bases::gguf(&model.llm)?.path);
             let subject = Subject::Trained { path: path.to_owned(), encoder, llm };
             return Ok(Self { name: called(path), subject, made: None });
+        }
+        if OnnxModel::is_at(path) {
+            if is_reference {
+                bail!("{name}: graphs are compared with the model that they were made of");
+            }
+            let model = OnnxModel::open(path)?;
+            let (folder, suffix) = model.place();
+            let name = format!("{}{suffix}", called(folder));
+            return Ok(Self { name, subject: Subject::Graphs(path.to_owned()), made: None });
         }
         let found = match is_reference || path.is_dir() {
             true => bases::whisper(name)?,
@@ -112,6 +127,15 @@ impl Subject {
                 vec![TrainedModel::weights(path), encoder.clone(), llm.clone()]
             }
             Self::Pair(file) => ExportedModel::open(file)?.files().map(Path::to_path_buf).collect(),
+            Self::Graphs(path) => {
+                let mut files = Vec::new();
+                for graph in OnnxModel::open(path)?.graphs() {
+                    let beside = OnnxFile::open(&graph)?.beside;
+                    files.extend(beside.into_iter().map(|name| graph.with_file_name(name)));
+                    files.push(graph);
+                }
+                files
+            }
             Self::Whisper(file) => WeightFile::open(file)?.files().map(Path::to_path_buf).collect(),
         })
     }
@@ -142,6 +166,10 @@ impl Subject {
                 let pair = ExportedModel::open(file)?;
                 (codes(pair.languages()), codes(pair.targets()))
             }
+            Self::Graphs(path) => {
+                let model = OnnxModel::open(path)?;
+                (codes(model.languages()), codes(model.targets()))
+            }
             Self::Whisper(_) => {
                 let can = self.open(true)?.capabilities().clone();
                 (can.languages, can.translation_targets)
@@ -170,6 +198,12 @@ impl Subject {
                 let pair = ExportedModel::open(file)?;
                 Model::Speech(Box::new(pair.engine_with(precisions, device)?))
             }
+            Self::Graphs(path) => {
+                let threads = candle_core::utils::get_num_threads();
+                let library = installed::onnx_runtime()?;
+                let runtime = Runtime { library, provider: Provider::Cpu, threads };
+                Model::Graphs(Box::new(OnnxModel::open(path)?.engine(&runtime)?))
+            }
             Self::Whisper(file) => {
                 Model::Whisper(Box::new(Whisper::load(file, device, Padding::Natural)?))
             }
@@ -181,6 +215,8 @@ impl Subject {
 pub enum Model {
     /// A language model that hears.
     Speech(Box<SpeechEngine>),
+    /// The same as graphs.
+    Graphs(Box<SpeechEngine<OnnxSpeech>>),
     /// Whisper.
     Whisper(Box<Whisper>),
 }
@@ -190,6 +226,7 @@ impl Model {
     pub fn engine(&mut self) -> &mut dyn Engine {
         match self {
             Self::Speech(engine) => engine.as_mut(),
+            Self::Graphs(engine) => engine.as_mut(),
             Self::Whisper(whisper) => whisper.as_mut(),
         }
     }
@@ -198,6 +235,7 @@ impl Model {
     pub fn capabilities(&self) -> &Capabilities {
         match self {
             Self::Speech(engine) => engine.capabilities(),
+            Self::Graphs(engine) => engine.capabilities(),
             Self::Whisper(whisper) => whisper.capabilities(),
         }
     }
@@ -209,6 +247,7 @@ impl Model {
     pub fn encode(&self, samples: &[f32]) -> Result<Tensor> {
         Ok(match self {
             Self::Speech(engine) => engine.listen(samples)?,
+            Self::Graphs(engine) => engine.listen(samples)?,
             Self::Whisper(whisper) => whisper.encode(samples)?,
         })
     }

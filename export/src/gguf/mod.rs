@@ -158,7 +158,26 @@ fn write(
         bytes += std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
         first.get_or_insert(path);
     }
+    outdate(&stem, pending);
     Ok(Written::new((first.unwrap_or_default(), count, bytes), quant, plan, &losses))
+}
+
+/// An export of the same name in another number of files is no longer one: a reader would take old
+/// shards for new ones.
+fn outdate(stem: &str, pending: &mut Pending) {
+    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_part = |name: &str| {
+        let rest = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(".gguf"));
+        rest.is_some_and(|rest| {
+            let shard = rest.strip_prefix('-').and_then(|rest| rest.split_once("-of-"));
+            rest.is_empty() || shard.is_some_and(|(one, all)| is_number(one) && is_number(all))
+        })
+    };
+    let entries = std::fs::read_dir(pending.target()).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    for name in names.filter(|name| is_part(name)).collect::<Vec<_>>() {
+        pending.outdate(name);
+    }
 }
 
 fn report(files: Vec<Written>, notices: Vec<String>, vocabulary: Option<Proof>) -> Report {

@@ -49,8 +49,7 @@ impl Source {
             });
         }
         let folder = if path.is_dir() { path.to_owned() } else { installed::store()?.join(name) };
-        let is_foreign =
-            ["model.bin", "model.safetensors"].iter().any(|n| folder.join(n).is_file());
+        let is_foreign = bases::ORIGINALS.iter().any(|name| folder.join(name).is_file());
         if !path.is_file() && is_foreign && folder.join("tokenizer.json").is_file() {
             return Ok(Self::ForeignWhisper(folder));
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use partita_model::files::FileError;
+use partita_model::files::{FileError, Value};
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 /// What an ONNX file holds.
@@ -57,6 +57,8 @@ pub struct OnnxTensor {
     pub offset: Option<u64>,
     /// Its bytes.
     pub bytes: u64,
+    /// The file beside that holds its bytes, if one does, and where they begin in it.
+    pub beside: Option<(String, u64)>,
 }
 
 /// Types of elements by ONNX's numbers, and their bits; texts have none.
@@ -144,6 +146,24 @@ impl OnnxFile {
         ensure!(graphs == 1, "no graph: no ONNX model");
         file.producer = producer.join(" ").trim().to_owned();
         Ok(file)
+    }
+
+    /// What is told of it, as keys and values: notes, versions, who wrote it, files beside it.
+    pub fn metadata(&self) -> BTreeMap<String, Value> {
+        let mut found: BTreeMap<String, Value> =
+            self.notes.iter().map(|(key, note)| (key.clone(), note.clone().into())).collect();
+        for (domain, version) in &self.operator_sets {
+            let key = if domain.is_empty() { "ai.onnx" } else { domain };
+            found.insert(format!("opset.{key}"), Value::U64(*version));
+        }
+        if !self.producer.is_empty() {
+            found.insert("producer".to_owned(), self.producer.clone().into());
+        }
+        if !self.beside.is_empty() {
+            let beside: Vec<String> = self.beside.iter().cloned().collect();
+            found.insert("external_data".to_owned(), beside.into());
+        }
+        found
     }
 
     fn graph(&mut self, graph: &[u8], file: &[u8], depth: usize) -> Result<()> {
@@ -241,7 +261,12 @@ impl OnnxFile {
         };
         let inside = raw.filter(|_| !outside.contains_key("location"));
         let offset = inside.map(|raw| (raw.as_ptr() as usize - file.as_ptr() as usize) as u64);
-        self.tensors.push(OnnxTensor { name, kind, shape, offset, bytes });
+        let begin = match outside.get("offset") {
+            Some(begin) => begin.parse().with_context(|| format!("weight {name:?}: {begin:?}"))?,
+            None => 0,
+        };
+        let beside = outside.remove("location").map(|location| (location, begin));
+        self.tensors.push(OnnxTensor { name, kind, shape, offset, bytes, beside });
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The dimensions and variants of a decoder-only language model.
 
 use crate::error::ModelError;
-use crate::files::{FileError, Value, WeightFile};
+use crate::files::{Array, FileError, Value, WeightFile};
 use crate::nn::{Gate, RopePairs};
 
 /// Layers that look back over a window only, between layers that see everything.
@@ -61,6 +61,20 @@ pub struct LlmConfig {
     pub biases: bool,
     /// Whether the output projection is the token table.
     pub tied: bool,
+}
+
+/// Which layer in how many sees everything, of a list that says for each whether it has a window;
+/// `None` where that is no such number.
+fn global_every(windows: &Array, layers: usize) -> Option<usize> {
+    let windows: Vec<bool> = match windows {
+        Array::Bool(windows) => windows.clone(),
+        Array::I32(windows) => windows.iter().map(|&window| window != 0).collect(),
+        Array::U32(windows) => windows.iter().map(|&window| window != 0).collect(),
+        _ => return None,
+    };
+    let every = windows.iter().position(|&window| !window).unwrap_or(layers) + 1;
+    let fits = |(layer, &window): (usize, &bool)| window == ((layer + 1) % every != 0);
+    (windows.len() == layers && windows.iter().enumerate().all(fits)).then_some(every)
 }
 
 /// Largest value of any dimension that is believed.
@@ -128,9 +142,10 @@ impl LlmConfig {
                 rope_base: number("rope.freq_base_swa", Some(10_000.0))?,
                 global_every: match file.metadata().get(&key("attention.sliding_window_pattern")) {
                     None => 6,
-                    Some(Value::Array(_)) => {
-                        let reason = "a list of layers is not supported".to_owned();
-                        return Err(fault(&key("attention.sliding_window_pattern"), reason));
+                    Some(Value::Array(layers)) => {
+                        let reason = || "no list of layers with every n-th global".to_owned();
+                        let wrong = || fault(&key("attention.sliding_window_pattern"), reason());
+                        global_every(layers, read("block_count")?).ok_or_else(wrong)?
                     }
                     Some(_) => read("attention.sliding_window_pattern")?,
                 },
@@ -232,5 +247,24 @@ fn rope_factors(file: &WeightFile, config: &LlmConfig) -> Result<Option<Vec<f32>
     match factors.iter().find(|factor| !(factor.is_finite() && **factor > 0.0)) {
         Some(factor) => Err(fault(format!("holds {factor}")).into()),
         None => Ok(Some(factors)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_layers_are_understood_where_every_nth_is_global() {
+        let list =
+            |windows: &[u8]| Array::Bool(windows.iter().map(|&window| window == 1).collect());
+        assert_eq!(global_every(&list(&[1, 1, 0, 1, 1, 0, 1]), 7), Some(3));
+        assert_eq!(global_every(&list(&[0, 0]), 2), Some(1));
+        assert_eq!(global_every(&list(&[1, 1]), 2), Some(3), "no layer sees everything");
+        assert_eq!(global_every(&Array::I32(vec![1, 0, 1, 0]), 4), Some(2));
+        for (wrong, layers) in [(list(&[1, 0, 0]), 3), (list(&[1, 0, 1]), 4), (list(&[]), 1)] {
+            assert_eq!(global_every(&wrong, layers), None, "{wrong:?}");
+        }
+        assert_eq!(global_every(&Array::F32(vec![1.0]), 1), None);
     }
 }

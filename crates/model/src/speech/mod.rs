@@ -11,7 +11,6 @@ mod ends;
 mod engine;
 mod exported;
 mod follow;
-mod foretell;
 mod grammar;
 mod instructed;
 mod loss;

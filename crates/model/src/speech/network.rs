@@ -42,6 +42,27 @@ pub trait SpeechNetwork: Send + Sized {
         Ok(state)
     }
 
+    /// Logits, a row of all outputs for each, of the tokens of an answer (with its end) to `prompt`,
+    /// told the tokens before it, behind what `begun` has read ([`SpeechNetwork::begin`]), which is
+    /// left as it is.
+    ///
+    /// # Errors
+    /// When prompt or answer is empty, a token is unknown, or the network fails.
+    fn foretell(
+        &self,
+        begun: &State<Self>,
+        prompt: &[u32],
+        answer: &[u32],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        let [told @ .., _] = answer else { return Err(empty("answer")) };
+        if prompt.is_empty() {
+            return Err(empty("prompt"));
+        }
+        let text = self.text();
+        let mut state = text.fork(begun)?;
+        text.read(&text.embed(&[prompt, told].concat())?, &mut state, answer.len())
+    }
+
     /// Writes an answer behind what `begun` has read ([`SpeechNetwork::begin`], or the start and a
     /// text), which is left as it is.
     ///
@@ -50,6 +71,10 @@ pub trait SpeechNetwork: Send + Sized {
     fn write(&self, begun: &State<Self>, wish: &Wish) -> Result<Answer, ModelError> {
         writing::write(self, begun, wish)
     }
+}
+
+fn empty(name: &str) -> ModelError {
+    ModelError::Parameter { name: name.to_owned(), reason: "empty".to_owned() }
 }
 
 impl SpeechNetwork for SpeechLlm {

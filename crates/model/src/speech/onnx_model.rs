@@ -100,14 +100,23 @@ impl OnnxModel {
         self.folder.join(INSIDE).join(format!("{name}{}.onnx", self.suffix))
     }
 
+    /// The folder, and what the names of its graphs end with for their type (`_int8`).
+    pub fn place(&self) -> (&Path, &str) {
+        (&self.folder, self.suffix)
+    }
+
+    /// Its graphs: what hears, what embeds, what writes.
+    pub fn graphs(&self) -> [PathBuf; 3] {
+        ["audio_encoder", "embed_tokens", DECODER].map(|name| self.graph(name))
+    }
+
     /// Loads it.
     ///
     /// # Errors
     /// When a graph is missing, malformed, or takes or gives something else than it should; when ONNX
     /// Runtime or its provider cannot be used.
     pub fn engine(&self, runtime: &Runtime) -> Result<SpeechEngine<OnnxSpeech>, ModelError> {
-        let graphs = ["audio_encoder", "embed_tokens", DECODER].map(|name| self.graph(name));
-        let network = OnnxSpeech::open(&graphs, self.tokenizer.clone(), runtime)?;
+        let network = OnnxSpeech::open(&self.graphs(), self.tokenizer.clone(), runtime)?;
         let bins = network.mel_bins();
         let file = self.folder.join(Self::CTC);
         let head = file.is_file().then(|| ctc(&network, &file)).transpose()?;

@@ -280,25 +280,33 @@ impl Foreign {
             .map_err(|cause| ModelError::Companion { path, reason: cause.to_string() })
     }
 
-    /// Token lists of `config.json` or `generation_config.json`: never, and never first.
+    /// Token lists of `config.json` or `generation_config.json`: never, and never first. Fine-tuned
+    /// models often have empty ones, or none.
     fn suppressed(&self) -> Result<[Vec<i32>; 2], ModelError> {
         let names = ["config.json", "generation_config.json"];
         let files: Vec<Json> = names
             .iter()
             .filter_map(|name| serde_json::from_str(&self.companion(name).ok()?).ok())
             .collect();
+        let wrong = |reason: String| ModelError::Companion {
+            path: self.folder.join("config.json"),
+            reason,
+        };
+        if files.is_empty() {
+            return Err(wrong("neither it nor generation_config.json can be read".to_owned()));
+        }
         let list = |keys: [&str; 2]| {
             let found = files.iter().flat_map(|file| keys.map(|key| &file[key]));
-            let ids = found.filter_map(Json::as_array).find(|ids| !ids.is_empty())?;
-            ids.iter().map(|id| i32::try_from(id.as_i64()?).ok()).collect::<Option<Vec<_>>>()
+            let ids = found.filter_map(Json::as_array).find(|ids| !ids.is_empty());
+            let ids = ids.into_iter().flatten();
+            ids.map(|id| i32::try_from(id.as_i64()?).ok())
+                .collect::<Option<Vec<_>>>()
+                .ok_or_else(|| wrong(format!("{}: no list of tokens", keys.join(" or "))))
         };
-        let wrong = || ModelError::Companion {
-            path: self.folder.join("config.json"),
-            reason: "no lists of suppressed tokens (suppress_ids or suppress_tokens)".to_owned(),
-        };
-        let always = list(["suppress_ids", "suppress_tokens"]).ok_or_else(wrong)?;
-        let first = list(["suppress_ids_begin", "begin_suppress_tokens"]).ok_or_else(wrong)?;
-        Ok([always, first])
+        Ok([
+            list(["suppress_ids", "suppress_tokens"])?,
+            list(["suppress_ids_begin", "begin_suppress_tokens"])?,
+        ])
     }
 }
 
