@@ -1,6 +1,8 @@
 //! Whisper's tokenizer and its special tokens.
 
 use crate::error::ModelError;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::path::Path;
 use tokenizers::Tokenizer;
 
@@ -30,6 +32,19 @@ pub struct WhisperTokens {
     multilingual: bool,
 }
 
+/// Refuses what the tokenizer's crate does not fail on but ends the program: JSON that is broken
+/// within a decoder, and normalizers with tables of their own. Whisper's have none.
+fn check(json: &str) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct File {
+        normalizer: Option<IgnoredAny>,
+        #[serde(rename = "decoder")]
+        _decoder: Option<serde_json::Value>,
+    }
+    let file: File = serde_json::from_str(json).map_err(|cause| cause.to_string())?;
+    file.normalizer.map_or(Ok(()), |_| Err("a normalizer, which Whisper has none of".to_owned()))
+}
+
 impl WhisperTokens {
     /// Reads the content of a `tokenizer.json`; `origin` is named in errors.
     ///
@@ -37,6 +52,7 @@ impl WhisperTokens {
     /// When it is no tokenizer, or one without Whisper's special tokens.
     pub fn parse(json: &str, vocabulary: usize, origin: &Path) -> Result<Self, ModelError> {
         let wrong = |reason: String| ModelError::Companion { path: origin.to_owned(), reason };
+        check(json).map_err(|cause| wrong(format!("not a tokenizer: {cause}")))?;
         let tokenizer: Tokenizer =
             json.parse().map_err(|cause| wrong(format!("not a tokenizer: {cause}")))?;
         let find = |names: &[&str]| {
@@ -117,5 +133,28 @@ impl WhisperTokens {
         let encoding = self.tokenizer.encode_fast(text, false);
         let encoding = encoding.map_err(|cause| ModelError::Tokenizer(cause.to_string()))?;
         Ok(encoding.get_ids().to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_the_program_is_an_error() {
+        let json = include_str!("../../tests/whisper/tokenizer.json");
+        let read = |json: &str| WhisperTokens::parse(json, 327, Path::new("tokenizer.json"));
+        assert!(read(json).is_ok());
+        let decoder = json.find("\"decoder\"").unwrap();
+        for length in [decoder + 12, decoder + 20, decoder + 40] {
+            assert!(read(&json[..length]).is_err());
+        }
+        let normalized = json.replacen(
+            "\"normalizer\": null",
+            r#""normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}"#,
+            1,
+        );
+        assert_ne!(normalized, json);
+        assert!(read(&normalized).unwrap_err().to_string().contains("normalizer"));
     }
 }
