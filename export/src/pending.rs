@@ -224,7 +224,9 @@ mod tests {
         for fails in [true, false] {
             let mut pending = Pending::inside(target.path()).unwrap();
             write(&mut pending, "one");
-            ["one", "two", "never there"].map(|name| pending.outdate(name.to_owned()));
+            for name in ["one", "two", "never there"] {
+                pending.outdate(name.to_owned());
+            }
             if fails {
                 pending.path("three").unwrap();
             }
