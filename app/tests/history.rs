@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
-use partita::history::{Heading, History, HistoryError, HistoryWriter, Line};
+use partita::history::{Heading, History, HistoryError, HistoryWriter, Line, Untold};
 use partita::live::{Event, Timing};
 use partita::output::Format;
 use partita::settings::Shown;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 fn folder() -> (TempDir, PathBuf) {
@@ -176,6 +176,43 @@ fn sessions_are_listed_named_found_and_deleted() {
     drop(history);
     let bytes = fs::read(&path).unwrap();
     assert!(!bytes.windows(6).any(|part| part == b"secret"), "deleted text is still in the file");
+}
+
+#[test]
+fn recordings_that_no_session_names_are_listed_and_deleted_alone() {
+    let (folder, path) = folder();
+    let recordings = folder.path().join("recordings");
+    fs::create_dir(&recordings).unwrap();
+    let mut history = History::open(&path).unwrap();
+    let file = |name: &str, seconds_ago: u64| {
+        let path = recordings.join(name);
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(7).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(seconds_ago)).unwrap();
+        path
+    };
+    let [old, older] = ["a.wav", "b.wav"].map(|name| file(name, 600));
+    let (running, elsewhere) = (file("paused.wav", 600), file("elsewhere.wav", 2));
+    let (named, other) = (file("named.wav", 600), file("notes.txt", 600));
+    let moved = folder.path().join("before/recordings/named.wav");
+    let heading = Heading { audio: Some(moved), ..Heading::default() };
+    let session = history.begin(&heading, &line(1, "en", "text")).unwrap();
+    let found = history.untold_recordings(&recordings, Some(&running)).unwrap();
+    let expected = [&old, &older].map(|path| Untold { path: path.clone(), bytes: 7 });
+    assert_eq!(found, expected);
+    history.delete_untold(&recordings, Some(&running)).unwrap();
+    assert!(!old.exists() && !older.exists());
+    for kept in [&running, &elsewhere, &named, &other] {
+        assert!(kept.exists(), "{}", kept.display());
+    }
+    assert_eq!(history.audio(session, &recordings).unwrap(), named);
+    // Names lead to recordings in this folder and nowhere else.
+    for hostile in ["/etc/passwd", "notes.txt", "../history.sqlite", "gone.wav", ".."] {
+        history.set_audio(session, Path::new(hostile)).unwrap();
+        let refused = history.audio(session, &recordings).unwrap_err();
+        assert!(matches!(refused, HistoryError::NoAudio { .. }), "{hostile}: {refused}");
+    }
+    assert!(history.untold_recordings(&folder.path().join("none"), None).unwrap().is_empty());
 }
 
 #[test]

@@ -158,12 +158,12 @@ impl EngineArgs {
                 _ => None,
             },
             among: languages,
-            before: None,
             translate: self.translate.as_ref().map(|target| target.to_lowercase()),
             timestamps: !self.no_timestamps,
             beam: self.beam.into(),
             fallback: !self.no_fallback,
             silence_guard: !self.no_fallback,
+            ..Request::default()
         }
     }
 }

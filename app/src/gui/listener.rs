@@ -2,7 +2,7 @@
 
 use super::backend::{Listen, Live};
 use super::languages::Offer;
-use super::scribe::Scribe;
+use super::session_log::SessionLog;
 use super::worker::Wake;
 use crate::dictate::Typist;
 use crate::live::{Captions, Event, LiveOptions, Status, Timing};
@@ -51,7 +51,7 @@ pub struct Listener {
     /// Whether to begin again with other settings once it has stopped.
     again: bool,
     history: PathBuf,
-    scribe: Option<Scribe>,
+    log: Option<SessionLog>,
     /// Types what is said, and whether it goes on behind the utterance at hand.
     typist: Option<(Typist, bool)>,
     /// What was last said about the history.
@@ -92,7 +92,7 @@ impl Listener {
             otherwise: None,
             again: false,
             history,
-            scribe: None,
+            log: None,
             typist: None,
             trouble: None,
             written: false,
@@ -130,8 +130,8 @@ impl Listener {
         self.away.clear();
         match (self.listen)(settings, self.wake.clone()) {
             Ok(live) => {
-                self.scribe = match settings.storage.history {
-                    true => Scribe::start(self.history.clone(), live.recording()).ok(),
+                self.log = match settings.storage.history {
+                    true => SessionLog::start(self.history.clone(), live.recording()).ok(),
                     false => None,
                 };
                 if let Some(options) = &self.otherwise {
@@ -238,6 +238,11 @@ impl Listener {
         known.map(|(_, offer)| offer.clone()).unwrap_or_default()
     }
 
+    /// The file in which the audio of the session that runs is kept, if it is.
+    pub fn recording(&self) -> Option<PathBuf> {
+        self.live.as_ref().and_then(|live| live.recording())
+    }
+
     /// How loud it is, while it listens.
     pub fn level(&self) -> Option<f32> {
         let live = self.live.as_ref()?;
@@ -265,9 +270,9 @@ impl Listener {
                 event => typist.take(event),
             }
         }
-        if let Some(scribe) = &mut self.scribe {
-            scribe.take(event);
-            let trouble = scribe.failure();
+        if let Some(log) = &mut self.log {
+            log.take(event);
+            let trouble = log.failure();
             if trouble != self.trouble {
                 self.trouble.clone_from(&trouble);
                 if let Some(trouble) = trouble {
@@ -330,16 +335,16 @@ impl Listener {
         // The engine is still at it: what is on the screen is what there is.
         if self.live.is_some()
             && let Some(line) = self.captions.lines().last().filter(|line| !line.complete)
-            && let Some(scribe) = &mut self.scribe
+            && let Some(log) = &mut self.log
         {
             let (utterance, lang) = (line.utterance, line.lang.clone());
             let text = format!("{}{}", line.committed, line.tail).trim().to_owned();
             let (start, end, timing) = (line.start, line.end, Timing::default());
             if !text.is_empty() {
-                scribe.take(&Event::Final { utterance, start, end, lang, text, timing });
+                log.take(&Event::Final { utterance, start, end, lang, text, timing });
             }
         }
-        if let Some(failure) = self.scribe.take().and_then(Scribe::finish) {
+        if let Some(failure) = self.log.take().and_then(SessionLog::finish) {
             tracing::warn!("{failure}");
         }
     }
@@ -350,8 +355,8 @@ impl Listener {
             drop_elsewhere(self.typist.take());
             self.otherwise = None;
         }
-        if let Some(scribe) = self.scribe.take() {
-            scribe.finish_elsewhere();
+        if let Some(log) = self.log.take() {
+            log.finish_elsewhere();
             self.written = true;
         }
         if let Some(status) = &mut self.status {

@@ -23,7 +23,7 @@ pub mod listener;
 pub mod overlay;
 pub mod pages;
 mod program;
-mod scribe;
+mod session_log;
 mod sign;
 mod status;
 pub mod text;

@@ -46,6 +46,12 @@ pub enum HistoryError {
         /// What SQLite said.
         cause: rusqlite::Error,
     },
+    /// The audio of a session is not kept (any more).
+    #[error("{path}: there is no such recording any more")]
+    NoAudio {
+        /// The recording.
+        path: PathBuf,
+    },
     /// There is no such session (any more).
     #[error("{path}: no session {session}")]
     NoSession {

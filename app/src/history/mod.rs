@@ -28,12 +28,14 @@ mod error;
 mod export;
 mod file;
 mod read;
+mod recordings;
 mod search;
 mod write;
 mod writer;
 
 pub use error::HistoryError;
 pub use file::History;
+pub use recordings::Untold;
 pub use writer::HistoryWriter;
 
 use crate::store::{Store, StoreError};

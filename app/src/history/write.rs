@@ -1,9 +1,9 @@
 //! What is put into the history, and taken out of it.
 
+use super::recordings::{all_recordings, remove_audio};
 use super::{Heading, History, HistoryError, Line};
 use rusqlite::{Connection, params};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Characters of a title that was taken from what was said.
 const TITLE: usize = 80;
@@ -124,22 +124,12 @@ impl History {
     /// # Errors
     /// As [`Self::delete`].
     pub fn delete_all(&mut self, recordings: &Path) -> Result<(), HistoryError> {
-        let audio = {
-            let all = || -> rusqlite::Result<Vec<String>> {
-                let query = "SELECT audio FROM sessions WHERE audio IS NOT NULL";
-                self.connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
-            };
-            all().map_err(|cause| self.error(cause))?
-        };
-        for file in &audio {
-            remove_audio(Some(Path::new(file)), recordings)?;
+        for file in &self.named_audio()? {
+            remove_audio(Some(file), recordings)?;
         }
         // And that of sessions in which nothing was said, or whose text was not kept.
-        for file in fs::read_dir(recordings).into_iter().flatten().flatten() {
-            let path = file.path();
-            if path.extension().is_some_and(|extension| extension == "wav") {
-                remove_audio(Some(&path), recordings)?;
-            }
+        for path in all_recordings(recordings) {
+            remove_audio(Some(&path), recordings)?;
         }
         let gone = self.connection.execute("DELETE FROM sessions", []);
         gone.map_err(|cause| self.error(cause))?;
@@ -180,20 +170,4 @@ fn signed(utterance: u64) -> i64 {
 
 fn one_line(text: &str) -> String {
     text.lines().collect::<Vec<_>>().join(" ")
-}
-
-/// Deletes a session's audio. The name comes out of a file that may be anybody's, so nothing
-/// outside `recordings` is touched.
-fn remove_audio(audio: Option<&Path>, recordings: &Path) -> Result<(), HistoryError> {
-    let Some(name) = audio.and_then(Path::file_name) else { return Ok(()) };
-    if audio.and_then(Path::parent) != Some(recordings) {
-        return Ok(());
-    }
-    let path: PathBuf = recordings.join(name);
-    match fs::remove_file(&path) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-            Err(HistoryError::Io { path, cause })
-        }
-        _ => Ok(()),
-    }
 }

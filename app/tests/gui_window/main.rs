@@ -12,3 +12,4 @@
 mod live;
 mod pages;
 mod support;
+mod work;

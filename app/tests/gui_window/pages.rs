@@ -1,36 +1,23 @@
 //! The other pages: files, history, models and settings, over real files in a folder.
 
 use crate::support::{Desk, line};
-use eframe::egui::accessibility::is_input;
 use eframe::egui::{Key, Modifiers};
-use egui_kittest::Node;
-use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use egui_kittest::kittest::Queryable as _;
 use partita::gui::pages::Page;
+use partita::history::History;
 use partita::settings::{Delivery, Pace, Shown, Theme};
 use partita::store::{State, Store};
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
 
 fn go(desk: &mut Desk, page: Page) {
     desk.press(page.name());
     assert_eq!(desk.harness.state().page(), page);
 }
 
-fn type_into(desk: &mut Desk, field: &str, text: &str) {
-    // A heading may have the same name.
-    let write = |desk: &Desk, act: fn(&Node, &str)| {
-        let mut all = desk.harness.query_all_by_label(field);
-        let found = all.find(|node| is_input(node.accesskit_node().role()));
-        act(&found.unwrap_or_else(|| panic!("{field:?} is not there")), text);
-    };
-    write(desk, |node, _| node.focus());
-    desk.settle();
-    write(desk, |node, text| node.type_text(text));
-    desk.settle();
-}
-
 fn write_path(desk: &mut Desk, path: &Path) {
-    type_into(desk, "Path of a recording", path.to_str().unwrap());
+    desk.write("Path of a recording", path.to_str().unwrap());
     desk.press("Add this path");
 }
 
@@ -90,7 +77,7 @@ fn history_is_listed_searched_opened_and_deleted() {
     desk.wait_for("今天早上的火车晚点了。");
     desk.expect("Für die Suppe");
     desk.expect("Choose a session");
-    type_into(&mut desk, "Search", "potatoes");
+    desk.write("Search", "potatoes");
     desk.harness.run_steps(2);
     let begun = std::time::Instant::now();
     while desk.shows("今天早上") {
@@ -112,6 +99,55 @@ fn history_is_listed_searched_opened_and_deleted() {
     desk.press("Delete the session");
     desk.press("Delete");
     desk.wait_for("Nothing of the kind was said.");
+}
+
+#[test]
+fn a_session_is_given_a_name_and_kept_audio_is_found() {
+    let said = [line(1, "en", "To be named.", None)];
+    let mut desk = Desk::with(|_| {}, &[said.to_vec()]);
+    let recordings = desk.folder.path().join("recordings");
+    fs::create_dir(&recordings).unwrap();
+    let (own, other) = (recordings.join("own.wav"), recordings.join("other.wav"));
+    for path in [&own, &other] {
+        let file = fs::File::create(path).unwrap();
+        file.set_len(2_000_000).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(120)).unwrap();
+    }
+    let file = desk.folder.path().join("history.sqlite");
+    History::open(&file).unwrap().set_audio(1, &own).unwrap();
+    go(&mut desk, Page::History);
+    desk.wait_for("To be named., 20");
+    desk.harness.get_by_label_contains("To be named., 20").click();
+    desk.wait_for("Export");
+    desk.harness.get_by_label("Name of the session").focus();
+    desk.settle();
+    desk.key(Modifiers::COMMAND, Key::A);
+    desk.write("Name of the session", "اجتماع: 会議");
+    desk.key(Modifiers::NONE, Key::Enter);
+    desk.wait_for("اجتماع: 会議, 20");
+    let begun = Instant::now();
+    let title = || History::open(&file).unwrap().session(1).unwrap().title;
+    while title() != "اجتماع: 会議" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", title());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // What lies in no session is told of, and goes alone.
+    desk.expect("Without text: 1 recording, 2.0 MB");
+    desk.expect("Show the folder of recordings");
+    desk.press("Delete recordings without text");
+    desk.press("Keep");
+    desk.press("Delete recordings without text");
+    desk.press("Delete");
+    while desk.shows("Without text") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:#?}", desk.names());
+        std::thread::sleep(Duration::from_millis(10));
+        desk.settle();
+    }
+    assert!(own.exists() && !other.exists());
+    // Audio that somebody took away.
+    fs::remove_file(&own).unwrap();
+    desk.press("Play the recording");
+    desk.wait_for("own.wav: there is no such recording any more");
 }
 
 #[test]
@@ -153,7 +189,7 @@ fn names_in_any_script_and_of_any_length_are_shown() {
     // As it is written in own words, too.
     go(&mut desk, Page::Settings);
     desk.press("Part: Dictation");
-    type_into(&mut desk, "Own words", "كوبرنيتيس = كوبر نتس");
+    desk.write("Own words", "كوبرنيتيس = كوبر نتس");
     assert_eq!(desk.settings.get().dictation.vocabulary[0].write, "كوبرنيتيس");
 }
 
@@ -237,7 +273,7 @@ fn settings_count_at_once() {
     desk.press("Part: Speech");
     desk.press("Engine: Whisper");
     assert_eq!(desk.settings.get().engine.name, "whisper");
-    type_into(&mut desk, "Name of the model", "mine");
+    desk.write("Name of the model", "mine");
     assert_eq!(desk.settings.get().engine.model, "", "no name before it is written");
     desk.key(Modifiers::NONE, Key::Enter);
     assert_eq!(desk.settings.get().engine.model, "mine");
@@ -256,13 +292,12 @@ fn settings_count_at_once() {
     assert_eq!(desk.settings.get().dictation.pace, Pace::Phrases);
     desk.expect("Written language");
     desk.expect("Import a list");
-    desk.press("Record keys");
-    desk.key(Modifiers::CTRL | Modifiers::ALT, Key::D);
-    assert_eq!(desk.settings.get().dictation.hotkey, "Ctrl+Alt+D");
     // What the window itself does with a key, it does not do while keys are recorded.
-    for (modifiers, key, name) in
-        [(Modifiers::NONE, Key::F5, "F5"), (Modifiers::CTRL | Modifiers::COMMAND, Key::O, "Ctrl+O")]
-    {
+    for (modifiers, key, name) in [
+        (Modifiers::NONE, Key::F5, "F5"),
+        (Modifiers::CTRL | Modifiers::COMMAND, Key::O, "Ctrl+O"),
+        (Modifiers::CTRL | Modifiers::ALT, Key::D, "Ctrl+Alt+D"),
+    ] {
         desk.press("Record keys");
         desk.key(modifiers, key);
         assert_eq!(desk.settings.get().dictation.hotkey, name);

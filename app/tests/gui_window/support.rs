@@ -4,8 +4,8 @@
 use crossbeam_channel::{Receiver, Sender, bounded, never};
 use eframe::egui::accessibility::is_input;
 use eframe::egui::{Event as Pointed, Modifiers, PointerButton, Pos2, Rect, pos2};
-use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use egui_kittest::{Harness, Node};
 use partita::capture::Source;
 use partita::gui::backend::{Backend, Ears, Live, SourceLevel};
 use partita::gui::fonts::SystemFonts;
@@ -187,6 +187,22 @@ impl Desk {
         self.harness.query_all_by_label_contains(part).next().is_some()
     }
 
+    /// Types into the field of an accessible name.
+    #[track_caller]
+    pub fn write(&mut self, name: &str, text: &str) {
+        let field = |desk: &Self, act: &dyn Fn(Node)| {
+            let mut all = desk.harness.query_all_by_label(name);
+            match all.find(|node| is_input(node.accesskit_node().role())) {
+                Some(field) => act(field),
+                None => panic!("{name:?} is not there: {:#?}", desk.names()),
+            }
+        };
+        field(self, &|field| field.focus());
+        self.settle();
+        field(self, &|field| field.type_text(text));
+        self.settle();
+    }
+
     /// All names on the screen, to be printed when a test fails.
     pub fn names(&self) -> Vec<String> {
         let nodes = self.harness.root().children_recursive();
@@ -202,9 +218,15 @@ impl Desk {
     /// Waits for what a thread does.
     #[track_caller]
     pub fn wait_for(&mut self, part: &str) {
+        self.wait_within(part, Duration::from_secs(60));
+    }
+
+    /// As [`Self::wait_for`], of what computes for longer.
+    #[track_caller]
+    pub fn wait_within(&mut self, part: &str, limit: Duration) {
         let begun = Instant::now();
         while !self.shows(part) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{part:?}: {:#?}", self.names());
+            assert!(begun.elapsed() < limit, "{part:?}: {:#?}", self.names());
             std::thread::sleep(Duration::from_millis(10));
             self.settle();
         }

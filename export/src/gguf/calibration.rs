@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::content::Importance;
 use crate::clips::{self, Wanted};
 use crate::compare::{logits, subject::Model};
+use crate::interrupt;
 
 /// What is heard.
 #[derive(Debug, Clone)]
@@ -78,6 +79,7 @@ pub fn importance(
     let mut seconds = 0.0;
     let clips = clips::choose(&options.manifest, &wanted).context("calibration")?;
     for clip in &clips {
+        interrupt::check()?;
         let audio = network.encode(&clip.samples().context("calibration")?)?;
         for (translated, places) in logits::answers(&network, clip)? {
             logits::foretell(&network, &audio, clip, translated, &places)?;

@@ -11,6 +11,7 @@ use partita_model::tokens::{Lang, Marks, Shortlist, ShortlistBuilder, TextTokeni
 use serde::Serialize;
 
 use super::tokenizer::{Tokens, reserved};
+use crate::interrupt;
 
 /// Which languages, and where their text is.
 #[derive(Debug, Clone)]
@@ -74,6 +75,7 @@ impl Text {
         for source in &options.text {
             for table in discover(source, "")?.tables {
                 for row in table.rows()?.flatten() {
+                    interrupt::check()?;
                     for (lang, line) in lines(&row.entry) {
                         let place = options.languages.iter().position(|known| known.code() == lang);
                         let Some((lines, held)) = place.and_then(|place| counts.get_mut(place))
@@ -155,6 +157,7 @@ impl Text {
             };
         let (mut different, mut unreadable, mut lengths) = (0, 0, [0, 0]);
         for line in &self.held_out {
+            interrupt::check()?;
             let (old, new) = (encode(before, line), encode(after, line));
             let mapped: Option<Vec<u32>> = old.iter().map(|&id| tokens.new_id(id)).collect();
             different += usize::from(mapped.as_ref() != Some(&new));

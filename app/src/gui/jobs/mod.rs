@@ -2,5 +2,5 @@
 
 pub mod files;
 pub mod history;
-pub mod measure;
+pub mod measuring;
 pub mod models;

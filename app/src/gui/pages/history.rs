@@ -5,13 +5,15 @@ use super::{Notices, Shared};
 use crate::gui::export;
 use crate::gui::icons::Icon;
 use crate::gui::jobs::history::{self, Ask, Say};
+use crate::gui::jobs::models::megabytes;
 use crate::gui::text::{Text, right_to_left};
 use crate::gui::theme::{Palette, RADIUS, strong};
 use crate::gui::widgets::{
-    badge, choice, empty, field, header, icon_button, labelled_button, page, switch, weak,
+    badge, choice, empty, field, header, icon_button, labelled_button, page, settled_field, switch,
+    weak,
 };
 use crate::gui::worker::{Wake, Worker};
-use crate::history::Session;
+use crate::history::{Session, Untold};
 use crate::live::Line;
 use crate::output::Format;
 use eframe::egui::{
@@ -38,8 +40,18 @@ pub struct HistoryPage {
     lines: Lines,
     format: Format,
     focus: bool,
-    /// Whether the user is asked if a session, or all, shall be deleted.
-    doubt: Option<Option<i64>>,
+    /// Recordings without text.
+    untold: Vec<Untold>,
+    /// What the user is asked about: whether it shall be deleted.
+    doubt: Option<Doubt>,
+}
+
+/// What may be deleted.
+#[derive(Debug, Clone, Copy)]
+enum Doubt {
+    Session(i64),
+    All,
+    Untold,
 }
 
 impl HistoryPage {
@@ -59,6 +71,7 @@ impl HistoryPage {
             lines: Lines::default(),
             format: Format::Txt,
             focus: false,
+            untold: Vec::new(),
             doubt: None,
         })
     }
@@ -77,15 +90,15 @@ impl HistoryPage {
         let said: Vec<_> = self.worker.heard().collect();
         for say in said {
             match say {
-                Say::Listed(query, sessions) if query == self.query => {
+                Say::Listed(query, sessions, untold) if query == self.query => {
                     self.known = true;
-                    self.sessions = sessions;
+                    (self.sessions, self.untold) = (sessions, untold);
                     let there = |id| self.sessions.iter().any(|session| session.id == id);
                     if self.open.as_ref().is_some_and(|(id, _)| !there(*id)) {
                         self.open = None;
                     }
                 }
-                Say::Listed(..) => {}
+                Say::Listed(..) | Say::Shown => {}
                 Say::Opened(id, lines) => {
                     let lines = lines.into_iter().map(|line| Line {
                         utterance: line.utterance,
@@ -111,10 +124,11 @@ impl HistoryPage {
     /// Draws the page.
     pub fn show(&mut self, ui: &mut Ui, shared: &mut Shared) {
         self.hear(shared);
-        if self.asked.as_ref() != Some(&self.query)
-            && self.worker.ask(Ask::List(self.query.clone(), self.most))
-        {
-            self.asked = Some(self.query.clone());
+        if self.asked.as_ref() != Some(&self.query) {
+            let running = shared.listener.recording();
+            if self.worker.ask(Ask::List(self.query.clone(), self.most, running)) {
+                self.asked = Some(self.query.clone());
+            }
         }
         page(ui, |ui| {
             header(ui, "History", |ui| {
@@ -123,9 +137,10 @@ impl HistoryPage {
                 if !self.sessions.is_empty()
                     && labelled_button(ui, Icon::Trash, "Delete all").clicked()
                 {
-                    self.doubt = Some(None);
+                    self.doubt = Some(Doubt::All);
                 }
             });
+            self.without_text(ui);
             if self.sessions.is_empty() && self.query.is_empty() && self.known {
                 let text = match shared.settings.storage.history {
                     true => "Sessions are kept here, on this machine, until you delete them.",
@@ -140,7 +155,28 @@ impl HistoryPage {
             ui.scope_builder(UiBuilder::new().max_rect(list), |ui| self.list(ui));
             ui.scope_builder(UiBuilder::new().max_rect(rest), |ui| self.session(ui, shared));
         });
-        self.ask(ui);
+        self.ask(ui, shared);
+    }
+
+    /// Recordings that no session leads to.
+    fn without_text(&mut self, ui: &mut Ui) {
+        if self.untold.is_empty() {
+            return;
+        }
+        let bytes = self.untold.iter().map(|one| one.bytes).sum();
+        let recordings = match self.untold.len() {
+            1 => "1 recording".to_owned(),
+            count => format!("{count} recordings"),
+        };
+        ui.horizontal(|ui| {
+            weak(ui, format!("Without text: {recordings}, {}", megabytes(bytes)));
+            if icon_button(ui, Icon::Folder, "Show the folder of recordings").clicked() {
+                self.worker.ask(Ask::ShowRecordings);
+            }
+            if icon_button(ui, Icon::Trash, "Delete recordings without text").clicked() {
+                self.doubt = Some(Doubt::Untold);
+            }
+        });
     }
 
     fn list(&mut self, ui: &mut Ui) {
@@ -184,6 +220,20 @@ impl HistoryPage {
         };
         let id = *id;
         let mut wanted = false;
+        let session = self.sessions.iter_mut().find(|session| session.id == id);
+        let audio = session.as_ref().is_some_and(|session| session.heading.audio.is_some());
+        if let Some(session) = session {
+            let mut name = session.title.clone();
+            ui.push_id(id, |ui| {
+                let width = ui.available_width() - 20.0;
+                settled_field(ui, &mut name, ("Name of the session", ""), width);
+            });
+            let name = name.trim();
+            if !name.is_empty() && *name != session.title {
+                session.title = name.to_owned();
+                self.worker.ask(Ask::Rename(id, name.to_owned()));
+            }
+        }
         ui.horizontal_wrapped(|ui| {
             choice(ui, &mut self.format, &FORMATS, "Form");
             if labelled_button(ui, Icon::Export, "Export").on_hover_text("Ctrl+E").clicked() {
@@ -193,8 +243,11 @@ impl HistoryPage {
                 ui.ctx().copy_text(lines.iter().map(plain).collect::<Vec<_>>().join("\n"));
                 shared.notices.good("The session is copied.");
             }
+            if audio && icon_button(ui, Icon::Play, "Play the recording").clicked() {
+                self.worker.ask(Ask::Play(id));
+            }
             if icon_button(ui, Icon::Trash, "Delete the session").clicked() {
-                self.doubt = Some(Some(id));
+                self.doubt = Some(Doubt::Session(id));
             }
         });
         ui.add_space(4.0);
@@ -223,16 +276,19 @@ impl HistoryPage {
     }
 
     /// Asks whether what is about to go shall go.
-    fn ask(&mut self, ui: &mut Ui) {
+    fn ask(&mut self, ui: &mut Ui, shared: &Shared) {
         let Some(doubt) = self.doubt else { return };
-        let text = match doubt {
-            Some(_) => "Delete this session for good?",
-            None => "Delete everything that was ever said for good?",
+        let (text, what) = match doubt {
+            Doubt::Session(_) => ("Delete this session for good?", "Its text and its audio are"),
+            Doubt::All => {
+                ("Delete everything that was ever said for good?", "Its text and its audio are")
+            }
+            Doubt::Untold => ("Delete the recordings without text for good?", "Their audio is"),
         };
         let modal = Modal::new(Id::unique("delete")).show(ui.ctx(), |ui| {
             ui.set_width(340.0);
             ui.label(strong(text, 15.0));
-            weak(ui, "Its text and its audio are removed from this machine.");
+            weak(ui, format!("{what} removed from this machine."));
             ui.add_space(8.0);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let sure = labelled_button(ui, Icon::Trash, "Delete").clicked();
@@ -243,8 +299,14 @@ impl HistoryPage {
         });
         let (sure, keep) = modal.inner;
         if sure {
-            self.worker.ask(doubt.map_or(Ask::DeleteAll, Ask::Delete));
-            self.open = None;
+            self.worker.ask(match doubt {
+                Doubt::Session(id) => Ask::Delete(id),
+                Doubt::All => Ask::DeleteAll,
+                Doubt::Untold => Ask::DeleteUntold(shared.listener.recording()),
+            });
+            if !matches!(doubt, Doubt::Untold) {
+                self.open = None;
+            }
         }
         if sure || keep || modal.should_close() {
             self.doubt = None;

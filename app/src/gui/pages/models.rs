@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::gui::icons::{self, Icon};
-use crate::gui::jobs::measure as measuring;
+use crate::gui::jobs::measuring;
 use crate::gui::jobs::models::{self, Ask, Say, megabytes};
 use crate::gui::theme::{Palette, strong};
 use crate::gui::widgets::{

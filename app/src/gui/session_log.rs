@@ -11,14 +11,14 @@ const EARLY: usize = 4096;
 
 /// One session being written down.
 #[derive(Debug)]
-pub struct Scribe {
+pub struct SessionLog {
     opening: Receiver<Result<HistoryWriter, String>>,
     writer: Option<HistoryWriter>,
     early: Vec<Event>,
     failure: Option<String>,
 }
 
-impl Scribe {
+impl SessionLog {
     /// Opens the history on a thread of its own.
     ///
     /// # Errors
