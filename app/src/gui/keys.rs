@@ -117,7 +117,8 @@ mod tests {
         assert_eq!(commands(Key::ArrowUp, ctrl | Modifiers::ALT), [lower]);
         assert_eq!(commands(Key::ArrowUp, ctrl), []);
         assert_eq!(commands(Key::P, ctrl), [Command::Pause]);
-        leave_to_page(&ctx);
+        // In a frame, as pages do.
+        let _ = ctx.run_ui(RawInput::default(), |ui| leave_to_page(ui.ctx()));
         assert_eq!(commands(Key::P, ctrl), []);
         assert_eq!(commands(Key::P, ctrl), [Command::Pause]);
     }
