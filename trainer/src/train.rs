@@ -154,9 +154,12 @@ fn go_on_together(
     let described = if first { objective.describe(run.path()) } else { Ok(()) };
     together(processes, described)?;
     let outcome = train_together(processes, objective, run, stop, watcher)?;
-    if first && !quiet {
-        let drawn = History::read(run.path())?.drawn();
-        watcher.note(&drawn.render());
+    // Of a run that did no step there is nothing to tell.
+    if first
+        && !quiet
+        && let Ok(history) = History::read(run.path())
+    {
+        watcher.note(&history.drawn().render());
     }
     let written = if first { objective.write_model(run.path()) } else { Ok(()) };
     together(processes, written)?;

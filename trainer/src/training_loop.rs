@@ -145,10 +145,12 @@ impl<'a> Session<'a> {
         }
         let mut best = Best::new(recipe);
         // Stages measure other tasks: the first values of one are its best.
-        if found.whole.last().is_none_or(|last| last.state.ends.is_none()) {
-            let measured = run.best(&found.whole).filter_map(|one| one.state.evaluation);
-            measured.for_each(|value| best.add(value));
-        }
+        let now = found.whole.last().map(|last| last.state.stage.index);
+        let of_stage = |one: &&checkpoint::Checkpoint| {
+            one.state.ends.is_none() && Some(one.state.stage.index) == now
+        };
+        let measured = found.whole.iter().filter(of_stage).filter_map(|one| one.state.evaluation);
+        measured.for_each(|value| best.add(value));
         let last = found.whole.pop();
         let (stages, progress, bytes) = match &last {
             Some(checkpoint) => {

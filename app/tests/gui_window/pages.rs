@@ -320,5 +320,5 @@ fn settings_count_at_once() {
     assert!(!desk.settings.get().storage.history);
     desk.settings.save().unwrap();
     let text = fs::read_to_string(desk.folder.path().join("settings.toml")).unwrap();
-    assert!(text.contains("Ctrl+O"), "{text}");
+    assert!(text.contains("Ctrl+Alt+D"), "{text}");
 }

@@ -135,8 +135,8 @@ impl Recipe {
             ("data.noise_share", data.noise_share, 0.0..=0.99),
             // Below 1 large languages would be drawn more often than they come.
             ("data.language_temperature", data.language_temperature, 1.0..=100.0),
-            ("data.shortest", data.shortest, 0.0..=data.longest),
             ("data.longest", data.longest, 0.1..=30.0),
+            ("data.shortest", data.shortest, 0.0..=data.longest),
             (
                 "data.cache.gigabytes",
                 data.cache.as_ref().map_or(1.0, |cache| cache.gigabytes),
