@@ -70,8 +70,10 @@ fn a_long_recording_shows_how_far_it_is_and_can_be_cancelled() {
     desk.press("Show the text of talk.wav");
     desk.expect("train to the coast");
     // A label's text is its value.
-    let mut texts = desk.harness.query_all_by_label_contains("train to the coast");
-    let text = texts.next().and_then(|node| node.accesskit_node().value()).unwrap_or_default();
+    let text = {
+        let mut texts = desk.harness.query_all_by_label_contains("train to the coast");
+        texts.next().and_then(|node| node.accesskit_node().value()).unwrap_or_default()
+    };
     let said = text.matches("train").count();
     assert!(said >= 8, "{said} of 8: {:#?}", desk.names());
     desk.press("Export");
