@@ -168,7 +168,7 @@ fn the_loss_falls_and_only_what_is_trained_changes() {
 /// A toy whose evaluations say what they are told to.
 struct Told {
     toy: Toy,
-    values: std::vec::IntoIter<f64>,
+    values: std::collections::VecDeque<f64>,
 }
 
 impl Objective for Told {
@@ -182,7 +182,7 @@ impl Objective for Told {
         self.toy.loss(at)
     }
     fn evaluate(&mut self, _stage: &str) -> anyhow::Result<BTreeMap<String, f64>> {
-        let value = self.values.next().unwrap();
+        let value = self.values.pop_front().unwrap();
         Ok([("loss".to_owned(), value), ("accuracy".to_owned(), -value)].into())
     }
     fn state(&self) -> anyhow::Result<Value> {
@@ -212,7 +212,7 @@ fn the_best_checkpoints_are_kept_not_those_that_were_best_once() {
         let run = RunFolder::create(&folder.path().join("run"), &recipe).unwrap();
         // One evaluation in each of the first two stages, seven in the last one; stopped on the way.
         let kept = |stop_after: u64, values: &[f64]| {
-            let mut told = Told { toy: Toy::new(1), values: values.to_vec().into_iter() };
+            let mut told = Told { toy: Toy::new(1), values: values.iter().copied().collect() };
             let stop = AtomicBool::new(false);
             let mut observer = Observer::new(&told.toy, &stop, stop_after);
             train(&mut told, &run, &stop, &mut observer).unwrap();
