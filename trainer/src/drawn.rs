@@ -1,13 +1,13 @@
-//! Which clips training drew: counts by language, of padded ones and of noise.
+//! What training drew: clips by language, how many were padded or noise, and sentences by language.
 
 use std::collections::BTreeMap;
 
 use partita_corpus::manifest::NO_LANGUAGE;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Example;
+use crate::data::{Example, TextExample};
 
-/// Clips that were drawn, of one micro-batch, of a step, or of a run.
+/// Clips and sentences that were drawn, of one micro-batch, of a step, or of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Drawn {
@@ -15,34 +15,56 @@ pub struct Drawn {
     pub clips: BTreeMap<String, u64>,
     /// Those among them that silence was added to.
     pub padded: u64,
+    /// Sentences of tasks without audio by language; with a translation by both, as `de-en`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sentences: BTreeMap<String, u64>,
+}
+
+/// One more for each name.
+fn tally(names: impl IntoIterator<Item = String>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
+}
+
+fn add(counts: &mut BTreeMap<String, u64>, others: &BTreeMap<String, u64>) {
+    for (name, count) in others {
+        *counts.entry(name.clone()).or_default() += count;
+    }
 }
 
 impl Drawn {
     /// The clips of a batch.
     pub fn of(examples: &[Example]) -> Self {
-        let mut drawn = Self::default();
-        for example in examples {
-            let lang = example.lang.as_deref().unwrap_or(NO_LANGUAGE);
-            *drawn.clips.entry(lang.to_owned()).or_default() += 1;
-            drawn.padded += u64::from(example.is_padded());
-        }
-        drawn
+        let lang = |example: &Example| example.lang.as_deref().unwrap_or(NO_LANGUAGE).to_owned();
+        let padded = examples.iter().filter(|example| example.is_padded()).count() as u64;
+        Self { clips: tally(examples.iter().map(lang)), padded, ..Self::default() }
+    }
+
+    /// The sentences of a batch.
+    pub fn of_text(examples: &[TextExample]) -> Self {
+        let name = |example: &TextExample| match example.tgt_lang.as_str() {
+            "" => example.src_lang.clone(),
+            into => format!("{}-{into}", example.src_lang),
+        };
+        Self { sentences: tally(examples.iter().map(name)), ..Self::default() }
     }
 
     /// Adds others.
     pub fn join(&mut self, other: &Self) {
-        for (lang, count) in &other.clips {
-            *self.clips.entry(lang.clone()).or_default() += count;
-        }
+        add(&mut self.clips, &other.clips);
+        add(&mut self.sentences, &other.sentences);
         self.padded += other.padded;
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.clips.is_empty()
+        self.clips.is_empty() && self.sentences.is_empty()
     }
 
-    /// How many there are.
+    /// How many clips there are.
     pub fn count(&self) -> u64 {
         self.clips.values().sum()
     }
@@ -60,11 +82,17 @@ impl Drawn {
 
     /// All of it in a line for people.
     pub fn render(&self) -> String {
-        let clips: Vec<String> =
-            self.clips.iter().map(|(lang, count)| format!("{lang} {count}")).collect();
+        let list = |counts: &BTreeMap<String, u64>| {
+            let counts: Vec<String> = counts.iter().map(|(name, n)| format!("{name} {n}")).collect();
+            counts.join(", ")
+        };
+        let sentences = match self.sentences.is_empty() {
+            true => String::new(),
+            false => format!("; sentences: {}", list(&self.sentences)),
+        };
         format!(
-            "clips drawn: {}; {:.1} % padded, {:.1} % noise alone",
-            clips.join(", "),
+            "clips drawn: {}; {:.1} % padded, {:.1} % noise alone{sentences}",
+            list(&self.clips),
             100.0 * self.padded_share(),
             100.0 * self.noise_share()
         )
@@ -99,6 +127,15 @@ mod tests {
             drawn.render(),
             "clips drawn: de 2, en 1, none 1; 25.0 % padded, 25.0 % noise alone"
         );
+        let sentence = |from: &str, into: &str| TextExample {
+            src_lang: from.to_owned(),
+            tgt_lang: into.to_owned(),
+            src: String::new(),
+            tgt: String::new(),
+        };
+        drawn.join(&Drawn::of_text(&[sentence("de", "en"), sentence("de", ""), sentence("de", "en")]));
+        assert_eq!(drawn.count(), 4);
+        assert!(drawn.render().ends_with("25.0 % noise alone; sentences: de 1, de-en 2"));
         assert!(Drawn::of(&[]).is_empty() && Drawn::default().padded_share() == 0.0);
     }
 }

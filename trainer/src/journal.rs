@@ -49,9 +49,11 @@ fn of_step(record: &StepRecord) -> Vec<(String, f64)> {
     all.extend(record.accuracy.map(|accuracy| named("accuracy", accuracy)));
     all.extend(record.parts.iter().map(|(name, value)| named(name, *value)));
     all.extend(record.rates.iter().map(|(name, rate)| (format!("rate/{name}"), *rate)));
-    let Drawn { clips, .. } = &record.drawn;
+    let Drawn { clips, sentences, .. } = &record.drawn;
     all.extend(clips.iter().map(|(lang, count)| (format!("drawn/{lang}"), *count as f64)));
-    if !record.drawn.is_empty() {
+    let named = |(langs, count): (&String, &u64)| (format!("drawn/text/{langs}"), *count as f64);
+    all.extend(sentences.iter().map(named));
+    if !clips.is_empty() {
         all.push(("drawn/padded_share".to_owned(), record.drawn.padded_share()));
         all.push(("drawn/noise_share".to_owned(), record.drawn.noise_share()));
     }

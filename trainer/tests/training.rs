@@ -230,6 +230,33 @@ fn the_best_checkpoints_are_kept_not_those_that_were_best_once() {
 }
 
 #[test]
+fn the_first_value_of_a_stage_is_its_best_after_a_stop_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = "steps = 0, minutes = 60.0, keep_last = 1, keep_best = 1 }";
+    let changes = [
+        ("steps = 120 }", "steps = 45 }"),
+        ("every = 15 }", "every = 5 }"),
+        ("steps = 4, minutes = 60.0, keep_last = 2, keep_best = 1 }", checkpoints),
+        ("share = 0.3", "share = 0.2222222222"),
+        ("share = 0.4", "share = 0.5555555556"),
+    ];
+    let recipe = toy::recipe(folder.path(), &changes);
+    let run = RunFolder::create(&folder.path().join("run"), &recipe).unwrap();
+    // The first stage ends with step 10; its tasks are others, and its values look better.
+    for (stop_after, values, best) in
+        [(12, vec![0.1, 0.5], (5, 0.1)), (17, vec![0.9], (15, 0.9)), (19, vec![], (15, 0.9))]
+    {
+        let mut told = Told { toy: Toy::new(1), values: values.into() };
+        let stop = AtomicBool::new(false);
+        let mut observer = Observer::new(&told.toy, &stop, stop_after);
+        train(&mut told, &run, &stop, &mut observer).unwrap();
+        let found = run.checkpoints().unwrap().whole;
+        let first = run.best(&found).next().unwrap();
+        assert_eq!((first.state.progress.steps, first.state.evaluation.unwrap()), best);
+    }
+}
+
+#[test]
 fn stopped_runs_go_on_as_if_nothing_had_happened() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = toy::recipe(folder.path(), &[]);

@@ -1,5 +1,7 @@
 //! The page about a run.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use partita_corpus::manifest::{NO_LANGUAGE, Split};
 
@@ -129,20 +131,27 @@ impl Facts<'_> {
     }
 }
 
-/// How often clips of each language were drawn; nothing of logs that do not say.
+/// How often clips and sentences of each language were drawn; nothing of logs that do not say.
 fn drawn(drawn: &Drawn) -> String {
-    if drawn.is_empty() {
-        return String::new();
+    let counted = |kind: &str, counts: &BTreeMap<String, u64>| {
+        let all: u64 = counts.values().sum();
+        let share = |count: u64| format!("{:.1} %", 100.0 * count as f64 / all as f64);
+        let name = |lang: &str| if lang == NO_LANGUAGE { "no speech" } else { lang }.to_owned();
+        let row = |(lang, n): (&String, &u64)| vec![name(lang), n.to_string(), share(*n)];
+        table(&["language", kind, "share"], &counts.iter().map(row).collect::<Vec<_>>(), 1)
+    };
+    let mut parts = Vec::new();
+    if !drawn.clips.is_empty() {
+        let (padded, noise) = (100.0 * drawn.padded_share(), 100.0 * drawn.noise_share());
+        let shares = format!("{padded:.1} % of them padded, {noise:.1} % noise alone");
+        parts.push(format!("Clips as they were drawn; {shares}."));
+        parts.push(counted("clips", &drawn.clips));
     }
-    let share = |count: u64| format!("{:.1} %", 100.0 * count as f64 / drawn.count() as f64);
-    let name = |lang: &str| if lang == NO_LANGUAGE { "no speech" } else { lang }.to_owned();
-    let row = |(lang, count): (&String, &u64)| vec![name(lang), count.to_string(), share(*count)];
-    let rows: Vec<_> = drawn.clips.iter().map(row).collect();
-    let (padded, noise) = (100.0 * drawn.padded_share(), 100.0 * drawn.noise_share());
-    format!(
-        "Clips as they were drawn; {padded:.1} % of them padded, {noise:.1} % noise alone.\n\n{}",
-        table(&["language", "clips", "share"], &rows, 1)
-    )
+    if !drawn.sentences.is_empty() {
+        parts.push("Sentences of tasks without audio; two languages: with a translation.".to_owned());
+        parts.push(counted("sentences", &drawn.sentences));
+    }
+    parts.join("\n\n")
 }
 
 /// Clips and hours of each language and split.

@@ -315,6 +315,7 @@ impl Objective for SpeechObjective {
                 loss
             };
             loss.waited = waited;
+            loss.drawn = Drawn::of_text(&batch.examples);
             loss.batch = format!("{}, {} sentences", kind.name(), batch.examples.len());
             return Ok(loss);
         }
