@@ -1,13 +1,15 @@
 //! Engines, and what they need, opened from the store.
 
+use crate::pooled::on_threads;
 use crate::runtimes::{self, Backend};
-use crate::store::{Import, Progress, Silent, Store};
+use crate::store::{Import, Progress, Silent, State, Store};
 use anyhow::{Context, bail};
 use candle_core::Device;
 use partita_audio::vad::{EnergyGate, SileroVad, VoiceActivity};
 use partita_model::engine::{Capabilities, LiveEngine};
 use partita_model::machine::Threads;
 use partita_model::onnx::Provider;
+use partita_model::speech::TrainedModel;
 use partita_model::whisper::{Padding, Quantization, Whisper, import};
 use std::path::{Path, PathBuf};
 
@@ -37,6 +39,8 @@ pub struct Options {
     pub backend: Backend,
     /// What computes where ONNX Runtime runs it.
     pub provider: Provider,
+    /// Threads that it computes on.
+    pub threads: usize,
 }
 
 /// Turns Whisper weights of others into the quantized file that [`Whisper`] loads.
@@ -82,11 +86,21 @@ impl Import for WhisperImport {
 /// To be called before anything is computed, while no other thread of this process runs.
 pub fn set_threads(count: Option<u16>) -> usize {
     let threads = Threads::of(count);
+    set(threads);
+    threads.all
+}
+
+/// As [`set_threads`], where [`Options::threads`] may ask for more later: of quantized products
+/// alone there are never more than this count gives them.
+pub fn begin_with_threads(count: Option<u16>) {
+    set(Threads { all: Threads::of(None).all, ..Threads::of(count) });
+}
+
+fn set(threads: Threads) {
     for (name, value) in threads.variables() {
         // SAFETY: programs call this first; no other thread of this process is running yet.
         unsafe { std::env::set_var(name, value) };
     }
-    threads.all
 }
 
 /// Opens an engine. The model must be installed; the quantized file is made if it is not there.
@@ -94,6 +108,10 @@ pub fn set_threads(count: Option<u16>) -> usize {
 /// # Errors
 /// When the model is not installed (the message says how to fetch it) or cannot be used.
 pub fn open(options: &Options) -> anyhow::Result<Box<dyn LiveEngine>> {
+    on_threads(options.threads, || open_here(options))
+}
+
+fn open_here(options: &Options) -> anyhow::Result<Box<dyn LiveEngine>> {
     let store = Store::open()?;
     let loading = || format!("loading {}", options.model);
     match options.engine {
@@ -108,6 +126,23 @@ pub fn open(options: &Options) -> anyhow::Result<Box<dyn LiveEngine>> {
             let model = model.to_str().with_context(loading)?.to_owned();
             runtimes::open(&store, &Options { model, ..options.clone() })
         }
+    }
+}
+
+/// Whether the store has a model and what it stands on, or it is a file that is there.
+pub(crate) fn is_installed(engine: EngineChoice, model: &str) -> bool {
+    let Ok(store) = Store::open() else { return false };
+    let installed = |name: &str| {
+        Path::new(name).is_file() || matches!(store.state(name), Ok(State::Installed { .. }))
+    };
+    match engine {
+        EngineChoice::Whisper => installed(model),
+        EngineChoice::SpeechLlm => match speech_model(&store, model) {
+            Ok(path) if TrainedModel::is_at(&path) => TrainedModel::read(&path)
+                .is_ok_and(|trained| installed(&trained.encoder) && installed(&trained.llm)),
+            Ok(path) => path.exists(),
+            Err(_) => false,
+        },
     }
 }
 

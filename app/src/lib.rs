@@ -32,6 +32,7 @@ pub mod machine;
 pub mod measure;
 pub mod measurements;
 pub mod output;
+mod pooled;
 pub mod recording;
 pub mod runtimes;
 pub mod samples;

@@ -8,6 +8,7 @@ use crate::measurements::{self, Measurements};
 use crate::runtimes::Backend;
 use crate::{bundled, samples};
 use partita_model::engine::Request;
+use partita_model::machine::Threads;
 use partita_model::onnx::Provider;
 use partita_model::whisper::{Padding, Quantization};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ use std::time::Instant;
 pub const FORMS: [Quantization; 3] = [Quantization::Q8_0, Quantization::Q6K, Quantization::Q4K];
 /// What may be lost of the best accuracy for the sake of speed.
 const WORTH: f64 = 0.01;
+/// The model that is used where nothing better was measured.
+pub const USUAL_MODEL: &str = "whisper-base";
 
 /// What was measured of engines.
 pub type Measured = Measurements<Row>;
@@ -39,6 +42,15 @@ pub struct Row {
     pub accuracy: f64,
 }
 
+impl Row {
+    fn choice(&self) -> EngineChoice {
+        match self.engine.as_str() {
+            "speech-llm" => EngineChoice::SpeechLlm,
+            _ => EngineChoice::Whisper,
+        }
+    }
+}
+
 impl measurements::Row for Row {
     const FILE: &'static str = "measured.json";
 }
@@ -56,6 +68,36 @@ impl Measured {
     pub fn form(&self, model: &str) -> Quantization {
         let measured = self.best(model).and_then(|row| Quantization::from_name(&row.quantization));
         measured.unwrap_or_else(Quantization::for_this_machine)
+    }
+
+    /// The engine and model that "automatic" means. Of models that keep up with speech, as far as any
+    /// does, the one that is right most often; the usual one unless another is right clearly more
+    /// often, as few clips prove little.
+    pub fn automatic(&self) -> (EngineChoice, String) {
+        self.automatic_of(|row| engines::is_installed(row.choice(), &row.model))
+    }
+
+    /// As [`Self::automatic`], of the rows whose models are there.
+    fn automatic_of(&self, there: impl Fn(&Row) -> bool) -> (EngineChoice, String) {
+        let usual = (EngineChoice::Whisper, USUAL_MODEL.to_owned());
+        // Beside nothing, nothing is better.
+        if self.best(USUAL_MODEL).is_none() {
+            return usual;
+        }
+        let rank = |row: &Row| {
+            let ahead = if row.model == USUAL_MODEL { WORTH } else { 0.0 };
+            (row.real_time_factor < 1.0, row.accuracy + ahead)
+        };
+        let best = self.rows.iter().filter(|row| self.best(&row.model) == Some(*row));
+        let best = best.filter(|row| row.model == USUAL_MODEL || there(row));
+        let best = best.max_by(|one, other| {
+            let ((keeps_up, right), (other_keeps_up, other_right)) = (rank(one), rank(other));
+            keeps_up.cmp(&other_keeps_up).then(right.total_cmp(&other_right))
+        });
+        match best {
+            Some(row) => (row.choice(), row.model.clone()),
+            None => usual,
+        }
     }
 
     /// The fastest form of a model among those that are about as good as its best.
@@ -97,7 +139,8 @@ pub fn measure(
         let said: Vec<_> = heard.text.segments.iter().map(|s| s.text.as_str()).collect();
         right += likeness(&clip.text, &said.join(" "));
     }
-    let count = clips.len().max(1) as f64;
+    // What is said in a language that it does not know is not right.
+    let count = samples::all().len().max(1) as f64;
     Ok(Some(Row {
         engine: engine.capabilities().engine.to_owned(),
         model: options.model.clone(),
@@ -134,15 +177,13 @@ fn likeness(one: &str, other: &str) -> f64 {
 /// # Errors
 /// When a name in the settings is not known, or the device is not there.
 pub fn chosen(engine: &crate::settings::Engine, measured: &Measured) -> anyhow::Result<Options> {
-    let choice = match engine.name.as_str() {
-        "speech-llm" => EngineChoice::SpeechLlm,
-        "auto" | "whisper" | "" => EngineChoice::Whisper,
-        other => anyhow::bail!("engine {other}: known are auto, whisper, speech-llm"),
-    };
-    let model = match (engine.model.as_str(), choice) {
-        ("", EngineChoice::SpeechLlm) => bundled::speech_model()?,
-        ("", EngineChoice::Whisper) => "whisper-base".to_owned(),
-        (model, _) => model.to_owned(),
+    let (choice, model) = match (engine.name.as_str(), engine.model.as_str()) {
+        ("auto" | "", "") => measured.automatic(),
+        ("speech-llm", "") => (EngineChoice::SpeechLlm, bundled::speech_model()?),
+        ("whisper", "") => (EngineChoice::Whisper, USUAL_MODEL.to_owned()),
+        ("speech-llm", model) => (EngineChoice::SpeechLlm, model.to_owned()),
+        ("auto" | "whisper" | "", model) => (EngineChoice::Whisper, model.to_owned()),
+        (other, _) => anyhow::bail!("engine {other}: known are auto, whisper, speech-llm"),
     };
     let quantization = match engine.quantization.as_str() {
         "" => measured.form(&model),
@@ -166,6 +207,7 @@ pub fn chosen(engine: &crate::settings::Engine, measured: &Measured) -> anyhow::
         device: partita_model::device::named(&engine.device)?,
         backend,
         provider,
+        threads: Threads::of(Some(engine.threads).filter(|count| *count > 0)).all,
     })
 }
 
@@ -199,6 +241,40 @@ mod tests {
         engine.model = "runs/mine".to_owned();
         let found = chosen(&engine, &measured).unwrap();
         assert_eq!((found.engine, found.model.as_str()), (EngineChoice::SpeechLlm, "runs/mine"));
+    }
+
+    #[test]
+    fn automatic_is_the_usual_model_unless_another_is_clearly_better() {
+        let of = |rows: &[(&str, &str, f64, f64)]| {
+            let mut measured = Measured::default();
+            for (engine, model, factor, accuracy) in rows {
+                let (engine, model) = ((*engine).to_owned(), (*model).to_owned());
+                measured.add(Row { engine, model, ..row("Q8_0", *factor, *accuracy) });
+            }
+            measured.automatic_of(|row| row.model != "removed")
+        };
+        let whisper = |model: &str| (EngineChoice::Whisper, model.to_owned());
+        let usual = ("whisper", USUAL_MODEL, 0.3, 0.90);
+        assert_eq!(of(&[]), whisper(USUAL_MODEL));
+        assert_eq!(of(&[("whisper", "large", 0.3, 0.99)]), whisper(USUAL_MODEL));
+        assert_eq!(of(&[usual, ("whisper", "large", 0.9, 0.95)]), whisper("large"));
+        assert_eq!(of(&[usual, ("whisper", "large", 1.1, 0.95)]), whisper(USUAL_MODEL));
+        assert_eq!(of(&[usual, ("whisper", "removed", 0.9, 0.95)]), whisper(USUAL_MODEL));
+        assert_eq!(of(&[usual, ("whisper", "tiny", 0.1, 0.905)]), whisper(USUAL_MODEL));
+        let slow = ("whisper", USUAL_MODEL, 1.3, 0.90);
+        assert_eq!(of(&[slow, ("whisper", "tiny", 0.6, 0.80)]), whisper("tiny"));
+        let own = ("speech-llm", "runs/own", 0.2, 0.93);
+        assert_eq!(of(&[usual, own]), (EngineChoice::SpeechLlm, "runs/own".to_owned()));
+    }
+
+    #[test]
+    fn threads_are_those_of_the_settings() {
+        let of = |threads| {
+            let engine = crate::settings::Engine { threads, ..Default::default() };
+            chosen(&engine, &Measured::default()).unwrap().threads
+        };
+        assert_eq!(of(3), 3);
+        assert_eq!(of(0), Threads::of(None).all);
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn buttons_begin_pause_and_end_a_session_and_export_it() {
     desk.click(80, 160);
     desk.click(340, 138);
     desk.picture("session");
-    desk.click(814, 86);
+    desk.click(814, 127);
     desk.wait("a file", |desk| !exported(desk).is_empty());
     let text = exported(&desk).concat();
     assert!(first.error_rate(&text) <= 0.2, "{text}");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::drawn::Drawn;
 use crate::objective::Loss;
 use crate::parallel::Exact;
 
@@ -12,6 +13,8 @@ use crate::parallel::Exact;
 pub(crate) struct Counts {
     correct: Option<u64>,
     audio_seconds: Exact,
+    /// The clips.
+    pub drawn: Drawn,
     waited: Exact,
     batches: Vec<String>,
     /// The batches whose loss was not finite.
@@ -31,6 +34,7 @@ impl Counts {
         self.join(Self {
             correct: loss.correct,
             audio_seconds: loss.audio_seconds.into(),
+            drawn: loss.drawn,
             waited: loss.waited.as_secs_f64().into(),
             batches: vec![loss.batch],
             parts: parts.map(|(name, (sum, count))| (name, (sum.into(), count))).collect(),
@@ -45,6 +49,7 @@ impl Counts {
             *self.correct.get_or_insert(0) += correct;
         }
         self.audio_seconds = sum(self.audio_seconds, other.audio_seconds);
+        self.drawn.join(&other.drawn);
         self.waited = sum(self.waited, other.waited);
         self.batches.extend(other.batches);
         self.bad.extend(other.bad);

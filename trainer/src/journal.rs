@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::drawn::Drawn;
 use crate::metrics::{EvaluationRecord, Log, Record, Speed, StepRecord};
 use crate::run_folder::RunFolder;
 use crate::tensorboard::Events;
@@ -48,6 +49,12 @@ fn of_step(record: &StepRecord) -> Vec<(String, f64)> {
     all.extend(record.accuracy.map(|accuracy| named("accuracy", accuracy)));
     all.extend(record.parts.iter().map(|(name, value)| named(name, *value)));
     all.extend(record.rates.iter().map(|(name, rate)| (format!("rate/{name}"), *rate)));
+    let Drawn { clips, .. } = &record.drawn;
+    all.extend(clips.iter().map(|(lang, count)| (format!("drawn/{lang}"), *count as f64)));
+    if !record.drawn.is_empty() {
+        all.push(("drawn/padded_share".to_owned(), record.drawn.padded_share()));
+        all.push(("drawn/noise_share".to_owned(), record.drawn.noise_share()));
+    }
     let Speed { seconds, tokens, audio, waiting, memory } = record.speed;
     let speed = [("seconds", seconds), ("tokens", tokens), ("audio", audio), ("waiting", waiting)];
     all.extend(speed.map(|(name, value)| (format!("speed/{name}"), value)));

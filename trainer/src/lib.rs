@@ -4,6 +4,7 @@
 //! - [`check`]: what a corpus holds and what is wrong with it.
 //! - [`sources`]: the tables of both, and the splits of their rows.
 //! - [`data`]: batches of features and of sentences, as training wants them.
+//! - [`drawn`]: which clips training took.
 //! - [`recipe`]: what is trained, as a TOML file; [`stages`]: how far it has come.
 //! - [`training_loop`]: trains any [`objective::Objective`] by a recipe, with an
 //!   [`optimizer`] over [`accumulation`]s of gradients and learning rates on a [`schedule`].
@@ -18,14 +19,17 @@
 
 pub mod accumulation;
 mod audio;
+mod best;
 pub mod check;
 pub mod checkpoint;
 mod counts;
 pub mod data;
+pub mod drawn;
 pub mod evaluate;
 pub mod gradients;
 mod in_place;
 mod journal;
+mod memory;
 pub mod metrics;
 pub mod objective;
 pub mod optimizer;

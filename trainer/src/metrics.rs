@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::drawn::Drawn;
 use crate::stages::{Move, Progress};
 
 /// A line of the log.
@@ -56,6 +57,9 @@ pub struct StepRecord {
     pub rates: BTreeMap<String, f64>,
     /// Target tokens.
     pub tokens: u64,
+    /// The clips that were drawn, where the objective hears any.
+    #[serde(skip_serializing_if = "Drawn::is_empty")]
+    pub drawn: Drawn,
     /// Means of the objective's own measures.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "numbers")]
     pub parts: BTreeMap<String, f64>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use candle_core::{Tensor, Var};
 
+use crate::drawn::Drawn;
 use crate::metrics::{EvaluationRecord, StepRecord};
 use crate::recipe::Tasks;
 use crate::stages::{Move, Trained};
@@ -35,6 +36,8 @@ pub struct Loss {
     pub correct: Option<u64>,
     /// Seconds of audio, without padding.
     pub audio_seconds: f64,
+    /// The clips that it is of, where it is of any.
+    pub drawn: Drawn,
     /// Time spent waiting for data.
     pub waited: Duration,
     /// What the batch was, to name it when something is wrong with it.
@@ -51,6 +54,7 @@ impl Loss {
             tokens,
             correct: None,
             audio_seconds: 0.0,
+            drawn: Drawn::default(),
             waited: Duration::ZERO,
             batch: String::new(),
             parts: BTreeMap::new(),

@@ -10,6 +10,7 @@ use crate::objective::Watcher;
 use crate::parallel::{Alone, Processes, together};
 use crate::progress::Bar;
 use crate::recipe::Recipe;
+use crate::report::history::History;
 use crate::run_folder::{RunFolder, runs_folder};
 use crate::speech::{Share, SpeechObjective};
 use crate::training_loop::{Outcome, stop_on_interrupt, train_together};
@@ -153,6 +154,13 @@ fn go_on_together(
     let described = if first { objective.describe(run.path()) } else { Ok(()) };
     together(processes, described)?;
     let outcome = train_together(processes, objective, run, stop, watcher)?;
+    // Of a run that did no step there is nothing to tell.
+    if first
+        && !quiet
+        && let Ok(history) = History::read(run.path())
+    {
+        watcher.note(&history.drawn().render());
+    }
     let written = if first { objective.write_model(run.path()) } else { Ok(()) };
     together(processes, written)?;
     Ok(outcome)

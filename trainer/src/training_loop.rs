@@ -15,9 +15,11 @@ use candle_core::Var;
 use serde::{Deserialize, Serialize};
 
 use crate::accumulation::{Accumulated, Accumulator};
+use crate::best::Best;
 use crate::checkpoint::{self, MOMENTS, PARAMETERS, State};
 use crate::counts::Counts;
 use crate::journal::Journal;
+use crate::memory::Memory;
 use crate::metrics::{EvaluationRecord, Record, Speed, StepRecord};
 use crate::objective::{Objective, Position, Watcher};
 use crate::optimizer::{AdamW, Group};
@@ -125,8 +127,7 @@ struct Session<'a> {
     progress: Progress,
     journal: Journal,
     memory: Memory,
-    /// The best evaluation among the checkpoints that are there.
-    best: Option<f32>,
+    best: Best,
     saved: (u64, Instant),
 }
 
@@ -142,9 +143,14 @@ impl<'a> Session<'a> {
         for error in &found.damaged {
             watcher.note(&format!("{error:#}; it is passed over"));
         }
-        let best = run.best(&found.whole).next().and_then(|best| best.state.evaluation);
-        // Stages measure other tasks: the first value of one is its best.
-        let best = best.filter(|_| found.whole.last().is_none_or(|last| last.state.ends.is_none()));
+        let mut best = Best::new(recipe);
+        // Stages measure other tasks: the first values of one are its best.
+        let now = found.whole.last().map(|last| last.state.stage.index);
+        let of_stage = |one: &&checkpoint::Checkpoint| {
+            one.state.ends.is_none() && Some(one.state.stage.index) == now
+        };
+        let measured = found.whole.iter().filter(of_stage).filter_map(|one| one.state.evaluation);
+        measured.for_each(|value| best.add(value));
         let last = found.whole.pop();
         let (stages, progress, bytes) = match &last {
             Some(checkpoint) => {
@@ -173,7 +179,7 @@ impl<'a> Session<'a> {
             gradients: Accumulator::new(Vec::new()),
             progress,
             journal,
-            memory: Memory(sysinfo::System::new().ok()),
+            memory: Memory::new(),
             best,
             saved: (progress.steps, Instant::now()),
         };
@@ -279,6 +285,7 @@ impl<'a> Session<'a> {
             skipped: step.skipped,
             rates,
             tokens,
+            drawn: std::mem::take(&mut counts.drawn),
             parts: counts.means(),
             speed: Speed {
                 seconds,
@@ -340,21 +347,15 @@ impl<'a> Session<'a> {
         }
         let settings = self.run.recipe().checkpoints;
         let evaluation = value.map(|value| value as f32).filter(|value| value.is_finite());
-        let best = match (evaluation, self.best) {
-            (Some(value), Some(best)) if self.run.recipe().evaluation.metric.rises() => {
-                value > best
-            }
-            (Some(value), Some(best)) => value < best,
-            (value, _) => value.is_some(),
-        };
+        let best = evaluation.is_some_and(|value| self.best.takes(value));
         let (saved, at) = self.saved;
         let due = at.elapsed().as_secs_f64() >= settings.minutes * 60.0
             || (settings.steps > 0 && self.progress.steps - saved >= settings.steps);
-        if change.is_some() || due || (best && settings.keep_best > 0) {
+        if change.is_some() || due || best {
             let enters = change.is_some();
             self.save(evaluation, change.map(|change| change.from))?;
             if enters {
-                self.best = None;
+                self.best = Best::new(self.run.recipe());
             }
         }
         Ok(())
@@ -383,27 +384,8 @@ impl<'a> Session<'a> {
         let folder = self.run.checkpoint_folder();
         let path = checkpoint::write(&folder, state, &self.parameters, &self.optimizer.moments())?;
         self.saved = (self.progress.steps, Instant::now());
-        let rises = self.run.recipe().evaluation.metric.rises();
-        self.best = match (evaluation, self.best) {
-            (Some(new), Some(old)) => Some(if rises { new.max(old) } else { new.min(old) }),
-            (new, old) => new.or(old),
-        };
+        evaluation.into_iter().for_each(|value| self.best.add(value));
         self.watcher.checkpoint(&path);
         self.run.prune()
-    }
-}
-
-/// The memory that this process has in use.
-struct Memory(Option<sysinfo::System>);
-
-impl Memory {
-    fn mebibytes(&mut self) -> u64 {
-        let (Some(system), Ok(process)) = (&mut self.0, sysinfo::get_current_pid()) else {
-            return 0;
-        };
-        let only = sysinfo::ProcessesToUpdate::Some(&[process]);
-        let what = sysinfo::ProcessRefreshKind::nothing().with_memory();
-        system.refresh_processes_specifics(only, true, what);
-        system.process(process).map_or(0, |process| process.memory() >> 20)
     }
 }

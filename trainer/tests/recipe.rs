@@ -235,6 +235,93 @@ fn errors_name_file_line_and_key() {
 }
 
 #[test]
+fn every_number_out_of_its_range_is_refused_with_its_line() {
+    let nan_and = |values: &'static [&'static str]| values.iter().copied().chain(["nan"]);
+    let of_floats = [
+        ("data", "padded_share", &["-0.1", "1.1", "inf"][..]),
+        ("data", "noise_share", &["-0.1", "1.0"]),
+        ("data", "language_temperature", &["0.0", "0.9", "-1.0", "101.0"]),
+        ("data", "shortest", &["-1.0", "31.0"]),
+        ("data", "longest", &["0.0", "31.0"]),
+        ("augmentation", "noise_share", &["-0.1", "1.5"]),
+        ("augmentation", "room_share", &["-0.1", "1.5"]),
+        ("augmentation", "time_share", &["-0.1", "1.5"]),
+        ("augmentation", "frame_dropout", &["-0.1", "1.0"]),
+        ("augmentation", "speed", &["[0.4, 1.0]", "[1.0, 2.1]", "[1.1, 0.9]", "[nan, 1.0]"]),
+        ("augmentation", "gain", &["[-61.0, 0.0]", "[0.0, 61.0]", "[3.0, -3.0]", "[0.0, nan]"]),
+        ("augmentation", "noise_ratio", &["[-21.0, 0.0]", "[0.0, 61.0]", "[9.0, 5.0]"]),
+        ("batch", "seconds", &["0.0", "1e9"]),
+        ("optimizer", "beta1", &["-0.1", "1.0"]),
+        ("optimizer", "beta2", &["-0.1", "1.0"]),
+        ("optimizer", "epsilon", &["0.0", "2.0"]),
+        ("optimizer", "weight_decay", &["-0.1", "1.1"]),
+        ("optimizer", "clip_norm", &["0.0", "-1.0"]),
+        ("checkpoints", "minutes", &["-1.0", "inf"]),
+        ("lora", "alpha", &["0.0", "-1.0", "inf"]),
+        ("lora", "dropout", &["-0.1", "1.0"]),
+        ("schedule", "warmup", &["-0.1", "1.1"]),
+        ("schedule", "floor", &["-0.1", "1.1"]),
+        ("stage.one.plateau", "improvement", &["-0.1", "1.0"]),
+        ("stage.one.plateau", "from", &["-0.1", "1.1"]),
+    ];
+    let of_counts = [
+        ("augmentation", "frequency_masks", &["101"][..]),
+        ("augmentation", "frequency_width", &["129"]),
+        ("augmentation", "time_masks", &["101"]),
+        ("batch", "text_tokens", &["0"]),
+        ("batch", "accumulate", &["0"]),
+        ("optimizer", "skip_limit", &["0"]),
+        ("evaluation", "every", &["0"]),
+        ("evaluation", "clips", &["0"]),
+        ("checkpoints", "steps", &["1_000_000_000_000"]),
+        ("checkpoints", "keep_last", &["0"]),
+        ("checkpoints", "keep_best", &["10_000_000"]),
+        ("lora", "rank", &["0", "5000"]),
+        ("stage.one.plateau", "patience", &["0"]),
+    ];
+    let floats = of_floats.into_iter().flat_map(|(table, key, values)| {
+        let own = nan_and(values).filter(move |value| *value != "nan" || !values[0].contains('['));
+        own.map(move |value| (table, key, value))
+    });
+    let counts = of_counts
+        .into_iter()
+        .flat_map(|(table, key, values)| values.iter().map(move |value| (table, key, *value)));
+    for (table, key, value) in floats.chain(counts) {
+        let error = read(&format!("{GOOD}[{table}]\n{key} = {value}\n")).unwrap_err();
+        let expected = format!("r.toml:9: `{table}.{key}`: ");
+        // The longest clip is also what the size of batches is held against, and the other way.
+        assert!(error.starts_with(&expected), "{table}.{key} = {value}: {error}");
+    }
+    for (key, value) in [("share", "0.0"), ("share", "inf"), ("likeness", "-1.0")] {
+        let error = read(&format!("{GOOD}{key} = {value}\n")).unwrap_err();
+        assert!(error.starts_with(&format!("r.toml:8: `stage.one.{key}`: ")), "{error}");
+    }
+    for budget in ["minutes = 0.0", "minutes = nan", "minutes = -3.0", "steps = 9_000_000_000_000"]
+    {
+        let error = read(&GOOD.replace("steps = 10", budget)).unwrap_err();
+        assert!(error.starts_with("r.toml:3: `budget."), "{error}");
+    }
+}
+
+#[test]
+fn gain_is_a_key_and_features_of_changed_clips_are_not_kept() {
+    let with = |rest: &str| read(&format!("{GOOD}{rest}"));
+    let gain = |rest: &str| {
+        let recipe = with(rest).unwrap();
+        recipe.augmentation.gain(recipe.data.cache.is_some())
+    };
+    assert_eq!(gain(""), [-12.0, 6.0]);
+    assert_eq!(gain("[augmentation]\ngain = [-3.0, 0.0]\n"), [-3.0, 0.0]);
+    let calm = "speed = [1.0, 1.0]\nnoise_share = 0.0\nroom_share = 0.0\n";
+    let cache = "[data]\ncache = { folder = \"c\", gigabytes = 1.0 }\n";
+    assert_eq!(gain(&format!("[augmentation]\n{calm}{cache}")), [0.0, 0.0]);
+    let error = with(&format!("[augmentation]\ngain = [-3.0, 0.0]\n{calm}{cache}")).unwrap_err();
+    assert!(error.contains("`data.cache`: clips that get another speed, noise, rooms or gain"));
+    // A recipe without the key is kept as it always was, so older runs go on.
+    assert!(!with("").unwrap().to_toml().unwrap().contains("gain"));
+}
+
+#[test]
 fn no_text_makes_it_panic() {
     use proptest::prelude::*;
     let lines: Vec<String> =

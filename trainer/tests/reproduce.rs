@@ -170,6 +170,19 @@ fn a_comparison_goes_on_after_every_interruption_and_ends_with_a_page() {
         assert!(values.last() < values.first(), "{name}: {values:?}");
     }
 
+    // Clips are heard as they are, so the features of each were kept once, for all runs.
+    let kept = |folder: &Path| fs::read_dir(folder).unwrap().map(|one| one.unwrap().path());
+    let files = kept(&place("features")).flat_map(|folder| kept(&folder).collect::<Vec<_>>());
+    let files: Vec<PathBuf> = files.collect();
+    let clips = lines(&place("data/speech.jsonl"));
+    let heard = clips.iter().filter(|row| row["split"] == "train" && row["lang"] != "none").count();
+    println!("features of {} of {heard} clips", files.len());
+    assert!(files.len() > heard / 2 && files.len() <= heard, "{} of {heard}", files.len());
+    let written = |file: &PathBuf| fs::metadata(file).unwrap().modified().unwrap();
+    let warm = fs::metadata(place("runs/warm/weights.safetensors")).unwrap().modified().unwrap();
+    let early = files.iter().filter(|file| written(file) <= warm).count();
+    assert!(early > 0, "the arms find what the warm start has kept");
+
     // Again: nothing is trained or evaluated twice.
     let trained = |name: &str| fs::metadata(place(name)).unwrap().modified().unwrap();
     let before = ["runs/a-1/metrics.jsonl", "runs/b-1/eval/speech-test.json"].map(trained);

@@ -16,6 +16,7 @@ use partita_model::nn::{DeltaSource, FileSource, Precision, WeightSource};
 use partita_model::speech::TrainedModel;
 use partita_model::tokens::Lang;
 use partita_train::pack::{Options, pack};
+use partita_train::report::history::History;
 use partita_train::run_folder::RunFolder;
 use partita_train::speech::SpeechObjective;
 use partita_train::train;
@@ -56,6 +57,17 @@ fn a_recipe_is_carried_out_the_losses_fall_and_a_stopped_run_ends_the_same() {
         .collect();
     println!("evaluations: {values:?}");
     assert!(values.last().unwrap() < &(0.5 * values[0]), "{values:?}");
+
+    // Of every step it is known what was drawn.
+    let history = History::read(&run).unwrap();
+    let drawn = history.drawn();
+    println!("{}", drawn.render());
+    assert!(drawn.clips["en"] > 100 && drawn.clips["none"] > 5, "{drawn:?}");
+    assert!((0.02..0.2).contains(&drawn.noise_share()) && drawn.padded == 0, "{drawn:?}");
+    let heard = |line: &&serde_json::Value| {
+        line["kind"] == "step" && line["speed"]["audio"].as_f64().unwrap() > 0.0
+    };
+    assert!(all.iter().filter(heard).all(|line| line["drawn"]["clips"].is_object()));
 
     // What was trained is what then runs.
     let trained = TrainedModel::read(&run).unwrap();
@@ -228,4 +240,32 @@ fn in_bfloat16_losses_fall_and_what_is_trained_stays_single() {
     }
     let weights = WeightFile::open(&run.join(TrainedModel::WEIGHTS)).unwrap();
     assert!(weights.tensors().iter().all(|tensor| tensor.kind == TensorKind::F32));
+}
+
+#[test]
+fn clips_whose_ctc_loss_is_not_finite_are_named_and_counted() {
+    use partita_train::objective::Objective;
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = partita_train::recipe::Recipe::load(&recipe(folder.path())).unwrap();
+    let here = |name: &str| vec![folder.path().join(name).to_str().unwrap().to_owned()];
+    (recipe.data.speech, recipe.data.text) = (here("speech.jsonl"), here("text.jsonl"));
+    let run = RunFolder::create(&folder.path().join("run"), &recipe).unwrap();
+    let mut objective = SpeechObjective::open(&recipe, &Device::Cpu).unwrap();
+    let parameters = objective.parameters();
+    let (_, blank) = parameters.iter().find(|(name, _)| name == "ctc.blank").unwrap();
+    blank.set(&(blank.as_tensor() * f64::NAN).unwrap()).unwrap();
+    let never = AtomicBool::new(false);
+    let found = training_loop::train(&mut objective, &run, &never, &mut ());
+    let error = format!("{:#}", found.unwrap_err());
+    println!("{error}");
+    assert!(error.contains("step 10, batches: ctc, not finite, "), "{error}");
+    assert!(error.contains(".wav") && error.contains("10 steps in a row"), "{error}");
+    for line in lines(run.path()) {
+        assert_eq!(
+            (&line["skipped"], &line["parts"]["ctc.not_finite"]),
+            (&true.into(), &1.0.into())
+        );
+        assert!(line["bad"][0].as_str().unwrap().starts_with("ctc, not finite, "), "{line}");
+    }
 }

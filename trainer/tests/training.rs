@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::Var;
 use partita_train::checkpoint::{self, Checkpoint, PARAMETERS};
 use partita_train::metrics::StepRecord;
-use partita_train::objective::Watcher;
+use partita_train::objective::{Loss, Objective, Position, Watcher};
 use partita_train::run_folder::RunFolder;
-use partita_train::stages::Move;
+use partita_train::stages::{Move, Trained};
 use partita_train::training_loop::{Outcome, train};
 use serde_json::Value;
 use toy::Toy;
@@ -163,6 +163,70 @@ fn the_loss_falls_and_only_what_is_trained_changes() {
     assert_eq!(train(&mut again, &folder, &NEVER, &mut ()).unwrap(), Outcome::Finished);
     assert_eq!(values(&again.variables), values(&toy.variables));
     assert_eq!(metrics(&run), lines);
+}
+
+/// A toy whose evaluations say what they are told to.
+struct Told {
+    toy: Toy,
+    values: std::collections::VecDeque<f64>,
+}
+
+impl Objective for Told {
+    fn parameters(&self) -> Vec<(String, Var)> {
+        self.toy.parameters()
+    }
+    fn enter_stage(&mut self, stage: &str, trained: &[Trained]) -> anyhow::Result<()> {
+        self.toy.enter_stage(stage, trained)
+    }
+    fn loss(&mut self, at: &Position) -> anyhow::Result<Loss> {
+        self.toy.loss(at)
+    }
+    fn evaluate(&mut self, _stage: &str) -> anyhow::Result<BTreeMap<String, f64>> {
+        let value = self.values.pop_front().unwrap();
+        Ok([("loss".to_owned(), value), ("accuracy".to_owned(), -value)].into())
+    }
+    fn state(&self) -> anyhow::Result<Value> {
+        self.toy.state()
+    }
+    fn restore(&mut self, state: &Value) -> anyhow::Result<()> {
+        self.toy.restore(state)
+    }
+}
+
+#[test]
+fn the_best_checkpoints_are_kept_not_those_that_were_best_once() {
+    // Of the last stage the three best come after its best, in any order.
+    let values = [2.0, 0.1, 0.2, 0.9, 0.3, 0.8, 0.7, 0.4, 0.3];
+    for metric in ["loss", "accuracy"] {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = "steps = 0, minutes = 60.0, keep_last = 1, keep_best = 3 }";
+        let metric = format!("every = 5, metric = \"{metric}\" }}");
+        let changes = [
+            ("steps = 120 }", "steps = 45 }"),
+            ("every = 15 }", metric.as_str()),
+            ("steps = 4, minutes = 60.0, keep_last = 2, keep_best = 1 }", checkpoints),
+            ("share = 0.3", "share = 0.1111111111"),
+            ("share = 0.4", "share = 0.7777777778"),
+        ];
+        let recipe = toy::recipe(folder.path(), &changes);
+        let run = RunFolder::create(&folder.path().join("run"), &recipe).unwrap();
+        // One evaluation in each of the first two stages, seven in the last one; stopped on the way.
+        let kept = |stop_after: u64, values: &[f64]| {
+            let mut told = Told { toy: Toy::new(1), values: values.iter().copied().collect() };
+            let stop = AtomicBool::new(false);
+            let mut observer = Observer::new(&told.toy, &stop, stop_after);
+            train(&mut told, &run, &stop, &mut observer).unwrap();
+            let found = run.checkpoints().unwrap().whole;
+            // Accuracy is told as the loss with its sign turned.
+            let best = run.best(&found).take(3);
+            best.map(|one| (one.state.progress.steps, one.state.evaluation.unwrap().abs()))
+                .collect()
+        };
+        let first: Vec<(u64, f32)> = kept(27, &values);
+        assert_eq!(first, [(15, 0.2), (25, 0.3), (20, 0.9)]);
+        let last: Vec<(u64, f32)> = kept(0, &values[5..]);
+        assert_eq!(last, [(15, 0.2), (25, 0.3), (45, 0.3)]);
+    }
 }
 
 #[test]

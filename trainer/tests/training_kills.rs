@@ -1,22 +1,25 @@
 //! Runs that are killed, interrupted, or meet a full disk.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod killed;
 mod toy;
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
-use std::thread::sleep;
 use std::time::Duration;
 
-use partita_train::checkpoint::{MOMENTS, PARAMETERS};
+use killed::{assert_same_end, child, kill_often, metrics, wait_for_lines};
+use partita_train::checkpoint::PARAMETERS;
 use partita_train::run_folder::{self, RunFolder};
 use partita_train::training_loop::{Outcome, stop_on_interrupt, train};
-use toy::{Random, Toy};
+use toy::Toy;
 
 const KILLS: u32 = 20;
+/// The test that trains in a process of its own.
+const TRAINS: &str = "child_trains";
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// Trains the run that `RUN` names; started by tests in a process of its own.
@@ -27,51 +30,6 @@ fn child_trains() {
     let stop = stop_on_interrupt().unwrap();
     let run = RunFolder::open(&run).unwrap();
     println!("outcome: {:?}", train(&mut Toy::new(1), &run, &stop, &mut ()).unwrap());
-}
-
-fn child(run: &Path) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child_trains", "--ignored", "--nocapture", "--test-threads=1"]);
-    command.env("RUN", run).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
-}
-
-fn lines(run: &Path) -> usize {
-    fs::read(run.join("metrics.jsonl"))
-        .map_or(0, |text| text.iter().filter(|b| **b == b'\n').count())
-}
-
-/// Waits until the log of a run that is trained has so many lines; whether it came so far.
-fn wait_for_lines(child: &mut Child, run: &Path, wanted: usize) -> bool {
-    while lines(run) < wanted {
-        if child.try_wait().unwrap().is_some() {
-            return false;
-        }
-        sleep(Duration::from_micros(300));
-    }
-    true
-}
-
-/// The log without speeds.
-fn metrics(run: &Path) -> Vec<serde_json::Value> {
-    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let parse = |line: &str| {
-        let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
-        value.as_object_mut().unwrap().remove("speed");
-        value
-    };
-    text.lines().map(parse).collect()
-}
-
-fn assert_same_end(run: &Path, other: &Path) {
-    for file in [PARAMETERS, MOMENTS] {
-        let [a, b] = [run, other].map(|run| {
-            let last = run_folder::checkpoints(run).unwrap().whole.pop().unwrap();
-            (last.state.progress.steps, fs::read(last.path.join(file)).unwrap())
-        });
-        assert!(a == b, "{file} differs");
-    }
-    assert_eq!(metrics(run), metrics(other));
 }
 
 const LONGER: (&str, &str) = ("steps = 120 }", "steps = 240 }");
@@ -90,31 +48,12 @@ fn two_runs(folder: &Path) -> (PathBuf, PathBuf) {
 fn killed_at_any_moment_a_run_ends_as_one_that_was_not() {
     let folder = tempfile::tempdir().unwrap();
     let (calm, run) = two_runs(folder.path());
-    let mut random = Random(u64::from(std::process::id()));
-    let (mut kills, mut unfinished) = (0, 0);
-    while kills < KILLS {
-        let mut child = child(&run);
-        // Some steps further, and then up to a few milliseconds: many fall into a checkpoint.
-        let wanted = lines(&run) + 1 + (random.next() % 9) as usize;
-        if !wait_for_lines(&mut child, &run, wanted) {
-            let output = child.wait_with_output().unwrap();
-            panic!("it ended after {kills} kills: {output:?}");
-        }
-        sleep(Duration::from_micros(random.next() % 4000));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-        unfinished += fs::read_dir(run.join("checkpoints"))
-            .unwrap()
-            .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'))
-            .count();
-        // Every checkpoint that has its name is whole, whenever the kill came.
-        assert_eq!(run_folder::checkpoints(&run).unwrap().damaged.len(), 0);
-    }
-    let output = child(&run).wait_with_output().unwrap();
+    // Some steps further, and then up to a few milliseconds: many fall into a checkpoint.
+    let unfinished = kill_often(TRAINS, &run, KILLS, 9, Duration::from_millis(4));
+    let output = child(TRAINS, &run).wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("outcome: Finished"), "{output:?}");
-    println!("{kills} kills, {unfinished} of them while a checkpoint was written or removed");
+    println!("{KILLS} kills, {unfinished} of them while a checkpoint was written or removed");
     assert_same_end(&run, &calm);
 }
 
@@ -124,7 +63,7 @@ fn an_interrupted_run_writes_a_checkpoint_and_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let (calm, run) = two_runs(folder.path());
     for (signal, after) in [("-TERM", 21), ("-INT", 90)] {
-        let mut child = child(&run);
+        let mut child = child(TRAINS, &run);
         assert!(wait_for_lines(&mut child, &run, after));
         let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
         assert!(killed.success());

@@ -3,11 +3,12 @@
 use crate::bundled;
 use crate::engines::{self, EngineChoice, Options};
 use crate::live::LiveOptions;
-use crate::measure::Measured;
+use crate::measure::{Measured, USUAL_MODEL};
 use crate::runtimes::Backend;
 use crate::store::Store;
 use clap::{Args, ValueEnum};
 use partita_model::engine::{LiveEngine, Request};
+use partita_model::machine::Threads;
 use partita_model::onnx::Provider;
 use partita_model::whisper::{Padding, Quantization};
 
@@ -63,7 +64,7 @@ pub struct EngineArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum EngineName {
-    /// The best one that is installed
+    /// The one that the page Models measured to make the fewest errors here, or else Whisper
     Auto,
     /// Encoder, adapter and small language model
     SpeechLlm,
@@ -105,10 +106,11 @@ impl EngineArgs {
 
     fn options_by(&self, measured: &Measured) -> anyhow::Result<Options> {
         let (engine, model) = match (self.engine, &self.model) {
+            (EngineName::Auto, None) => measured.automatic(),
             (EngineName::SpeechLlm, Some(model)) => (EngineChoice::SpeechLlm, model.clone()),
             (EngineName::SpeechLlm, None) => (EngineChoice::SpeechLlm, bundled::speech_model()?),
             (_, model) => {
-                (EngineChoice::Whisper, model.as_deref().unwrap_or("whisper-base").to_owned())
+                (EngineChoice::Whisper, model.as_deref().unwrap_or(USUAL_MODEL).to_owned())
             }
         };
         Ok(Options {
@@ -119,6 +121,7 @@ impl EngineArgs {
             device: partita_model::device::named(&self.device)?,
             backend: self.backend,
             provider: self.provider,
+            threads: Threads::of(self.threads).all,
         })
     }
 

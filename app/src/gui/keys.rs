@@ -93,3 +93,33 @@ pub fn pressed(ctx: &Context) -> Vec<Command> {
         commands
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eframe::egui::{Event, RawInput};
+
+    #[test]
+    fn keys_move_the_overlay_and_none_counts_that_a_page_takes() {
+        let ctx = Context::default();
+        let commands = |key, modifiers| {
+            let event =
+                Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers };
+            let mut found = Vec::new();
+            let input = RawInput { events: vec![event], ..Default::default() };
+            let _ = ctx.run_ui(input, |ui| found.extend(pressed(ui.ctx())));
+            found
+        };
+        let ctrl = Modifiers::CTRL | Modifiers::COMMAND;
+        let moved = Command::Place(vec2(STEP, 0.0), Vec2::ZERO);
+        assert_eq!(commands(Key::ArrowRight, ctrl | Modifiers::SHIFT), [moved]);
+        let lower = Command::Place(Vec2::ZERO, vec2(0.0, -STEP));
+        assert_eq!(commands(Key::ArrowUp, ctrl | Modifiers::ALT), [lower]);
+        assert_eq!(commands(Key::ArrowUp, ctrl), []);
+        assert_eq!(commands(Key::P, ctrl), [Command::Pause]);
+        // In a frame, as pages do.
+        let _ = ctx.run_ui(RawInput::default(), |ui| leave_to_page(ui.ctx()));
+        assert_eq!(commands(Key::P, ctrl), []);
+        assert_eq!(commands(Key::P, ctrl), [Command::Pause]);
+    }
+}

@@ -19,6 +19,14 @@ impl Offer {
         options(none, self.spoken.as_deref(), chosen)
     }
 
+    /// A language to speak in words, marked where the engine does not have it.
+    pub fn name_spoken(&self, code: &str) -> String {
+        match self.spoken.as_ref().is_none_or(|known| known.iter().any(|known| known == code)) {
+            true => name(code).to_owned(),
+            false => lacking(name(code)),
+        }
+    }
+
     /// Languages to translate into, as [`to_speak`](Self::to_speak) has those to speak.
     pub fn to_write(&self, none: &str, chosen: &str) -> Vec<(String, String)> {
         options(none, self.written.as_deref(), &[chosen.to_owned()])
@@ -29,13 +37,20 @@ fn options(none: &str, known: Option<&[String]>, chosen: &[String]) -> Vec<(Stri
     let has = |code: &str| known.is_none_or(|known| known.iter().any(|known| known == code));
     let offered = |&(code, name): &(&str, &str)| match has(code) {
         true => Some((code.to_owned(), name.to_owned())),
-        false => chosen
-            .iter()
-            .any(|chosen| chosen == code)
-            .then(|| (code.to_owned(), format!("{name} (not with this engine)"))),
+        false => {
+            chosen.iter().any(|chosen| chosen == code).then(|| (code.to_owned(), lacking(name)))
+        }
     };
     let rest = LANGUAGES.iter().filter_map(offered);
-    std::iter::once((String::new(), none.to_owned())).chain(rest).collect()
+    // Written into the file of settings by hand, perhaps.
+    let foreign =
+        |code: &&String| !code.is_empty() && !LANGUAGES.iter().any(|(own, _)| own == code);
+    let foreign = chosen.iter().filter(foreign).map(|code| (code.clone(), lacking(code)));
+    std::iter::once((String::new(), none.to_owned())).chain(rest).chain(foreign).collect()
+}
+
+fn lacking(name: &str) -> String {
+    format!("{name} (not with this engine)")
 }
 
 /// Languages in words: `any`, one, or several.
@@ -66,5 +81,9 @@ mod tests {
         let with = offer.to_write("None", "fr");
         let french = with.iter().find(|(code, _)| code == "fr").unwrap();
         assert_eq!(french.1, "French (not with this engine)");
+        assert_eq!(offer.name_spoken("fr"), french.1);
+        assert_eq!(offer.name_spoken("de"), "German");
+        assert_eq!(Offer::default().name_spoken("fr"), "French");
+        assert_eq!(codes(offer.to_write("None", "qq")), ["", "en", "qq"]);
     }
 }

@@ -24,7 +24,7 @@ pub fn backend() -> anyhow::Result<Backend> {
     let store = Store::open()?;
     let path = settings::path()?;
     let (settings, notices) = Settings::load(&path);
-    engines::set_threads(Some(settings.engine.threads).filter(|count| *count > 0));
+    engines::begin_with_threads(Some(settings.engine.threads).filter(|count| *count > 0));
     let settings = SharedSettings::new(settings, &path);
     let root = store.root().to_owned();
     Ok(Backend {

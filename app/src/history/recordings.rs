@@ -58,7 +58,7 @@ impl History {
             let about = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
             let age = now.duration_since(about.modified().ok()?).unwrap_or_default();
             let known = path.file_name().is_some_and(|name| named.contains(name));
-            (!known && age >= GOING_ON).then(|| Untold { path, bytes: about.len() })
+            (!known && age >= GOING_ON).then_some(Untold { path, bytes: about.len() })
         };
         let mut found: Vec<_> = all_recordings(recordings).filter_map(untold).collect();
         found.sort_by(|one, other| one.path.cmp(&other.path));

@@ -91,7 +91,7 @@ pub(super) fn open(
     let setting = Setting {
         model: path.canonicalize().unwrap_or_else(|_| path.to_owned()),
         bytes: found.bytes(),
-        threads: candle_core::utils::get_num_threads(),
+        threads: options.threads,
         device: format!("{:?}", options.device).to_lowercase(),
         provider: options.provider.name().to_owned(),
     };

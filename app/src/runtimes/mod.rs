@@ -93,7 +93,7 @@ fn onnx(store: &Store, found: &Found, options: &Options) -> anyhow::Result<Box<d
     let runtime = Runtime {
         library: engines::onnxruntime(store)?,
         provider: options.provider,
-        threads: candle_core::utils::get_num_threads(),
+        threads: options.threads,
     };
     let model = OnnxModel::open(graphs).with_context(loading)?;
     Ok(Box::new(model.engine(&runtime).with_context(loading)?))

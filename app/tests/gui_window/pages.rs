@@ -92,6 +92,13 @@ fn history_is_listed_searched_opened_and_deleted() {
     entry(&desk);
     desk.wait_for("Am Ende kommt Petersilie dazu.");
     desk.expect("We need potatoes.");
+    desk.key(Modifiers::COMMAND, Key::E);
+    desk.wait_for("Saved as ");
+    let saved =
+        desk.names().iter().find_map(|name| Some(name.strip_prefix("Saved as ")?.to_owned()));
+    let saved = saved.unwrap();
+    assert!(fs::read_to_string(&saved).unwrap().contains("Petersilie"));
+    fs::remove_file(saved).unwrap();
     desk.press("Delete the session");
     desk.expect("Delete this session for good?");
     desk.press("Keep");
@@ -313,5 +320,5 @@ fn settings_count_at_once() {
     assert!(!desk.settings.get().storage.history);
     desk.settings.save().unwrap();
     let text = fs::read_to_string(desk.folder.path().join("settings.toml")).unwrap();
-    assert!(text.contains("Ctrl+O"), "{text}");
+    assert!(text.contains("Ctrl+Alt+D"), "{text}");
 }

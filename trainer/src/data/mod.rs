@@ -35,6 +35,11 @@ pub use set::{Clip, SetOptions, SpeechSet};
 pub use spec_augment::SpecAugment;
 pub use text::{TextExample, TextSet, TextStream};
 
+/// Frames of features in a second.
+const FRAMES_A_SECOND: f64 = 100.0;
+/// Silence of more than this is padding and no rounding to whole frames.
+const PADDING_SECONDS: f64 = 0.05;
+
 /// One clip, ready for the encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
@@ -53,6 +58,13 @@ pub struct Example {
     pub text: String,
     /// Translations of the transcript by language (`en`, `pt`).
     pub translations: BTreeMap<String, String>,
+}
+
+impl Example {
+    /// Whether silence was added behind it.
+    pub fn is_padded(&self) -> bool {
+        self.frames as f64 / FRAMES_A_SECOND > self.seconds + PADDING_SECONDS
+    }
 }
 
 /// Clips for one step.

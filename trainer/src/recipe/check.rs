@@ -112,6 +112,8 @@ impl Recipe {
             (Some(steps), None) if steps < self.order.len() as u64 => {
                 Err(Problem::new(["budget", "steps"], "fewer steps than stages"))
             }
+            (Some(steps), None) => within(steps as f64, 1.0..=1e12)
+                .map_err(|problem| problem.within(["budget", "steps"])),
             (None, Some(minutes)) if !(minutes > 0.0 && minutes.is_finite()) => {
                 Err(Problem::new(["budget", "minutes"], "must be more than 0"))
             }
@@ -121,20 +123,20 @@ impl Recipe {
 
     fn check_settings(&self) -> Result<(), Problem> {
         let Self { data, augmentation, batch, optimizer, evaluation, checkpoints, lora, .. } = self;
-        let changes = augmentation.speed != [1.0; 2]
-            || augmentation.noise_share > 0.0
-            || augmentation.room_share > 0.0;
-        if data.cache.is_some() && changes {
-            let reason = "clips that get another speed, noise or rooms cannot be kept";
+        if data.cache.is_some() && !augmentation.keeps_samples() {
+            let reason = "clips that get another speed, noise, rooms or gain cannot be kept";
             return Err(Problem::new(["data", "cache"], reason));
         }
         let share = 0.0..=1.0;
+        let gain = augmentation.gain(data.cache.is_some());
         let numbers = [
             ("data.padded_share", data.padded_share, share.clone()),
-            ("data.noise_share", data.noise_share, share.clone()),
-            ("data.language_temperature", data.language_temperature, 0.1..=100.0),
-            ("data.shortest", data.shortest, 0.0..=data.longest),
+            // Were all clips noise, there would be nothing to learn.
+            ("data.noise_share", data.noise_share, 0.0..=0.99),
+            // Below 1 large languages would be drawn more often than they come.
+            ("data.language_temperature", data.language_temperature, 1.0..=100.0),
             ("data.longest", data.longest, 0.1..=30.0),
+            ("data.shortest", data.shortest, 0.0..=data.longest),
             (
                 "data.cache.gigabytes",
                 data.cache.as_ref().map_or(1.0, |cache| cache.gigabytes),
@@ -150,7 +152,14 @@ impl Recipe {
             ),
             ("augmentation.noise_ratio", augmentation.noise_ratio[1], -20.0..=60.0),
             ("augmentation.room_share", augmentation.room_share, share.clone()),
+            ("augmentation.gain", gain[0], -60.0..=gain[1]),
+            ("augmentation.gain", gain[1], -60.0..=60.0),
+            ("augmentation.frequency_masks", augmentation.frequency_masks as f64, 0.0..=100.0),
+            // Of the 80 or 128 bands of Whisper's features.
+            ("augmentation.frequency_width", augmentation.frequency_width as f64, 0.0..=128.0),
+            ("augmentation.time_masks", augmentation.time_masks as f64, 0.0..=100.0),
             ("augmentation.time_share", augmentation.time_share, share.clone()),
+            ("augmentation.frame_dropout", augmentation.frame_dropout, 0.0..=0.9),
             ("batch.seconds", batch.seconds, data.longest..=86_400.0),
             ("batch.text_tokens", batch.text_tokens as f64, 1.0..=1e7),
             ("batch.accumulate", batch.accumulate as f64, 1.0..=1e5),
@@ -158,11 +167,15 @@ impl Recipe {
             ("optimizer.beta2", optimizer.beta2, 0.0..=0.99999),
             ("optimizer.epsilon", optimizer.epsilon, 1e-16..=1.0),
             ("optimizer.weight_decay", optimizer.weight_decay, share),
+            // Infinity for none.
             ("optimizer.clip_norm", optimizer.clip_norm, f64::MIN_POSITIVE..=f64::INFINITY),
             ("optimizer.skip_limit", f64::from(optimizer.skip_limit), 1.0..=1e9),
             ("evaluation.every", evaluation.every as f64, 1.0..=1e9),
+            ("evaluation.clips", evaluation.clips as f64, 1.0..=1e6),
             ("checkpoints.minutes", checkpoints.minutes, 0.0..=1e6),
+            ("checkpoints.steps", checkpoints.steps as f64, 0.0..=1e9),
             ("checkpoints.keep_last", checkpoints.keep_last as f64, 1.0..=1e6),
+            ("checkpoints.keep_best", checkpoints.keep_best as f64, 0.0..=1e6),
             ("lora.rank", lora.rank as f64, 1.0..=4096.0),
             ("lora.alpha", lora.alpha, f64::MIN_POSITIVE..=1e6),
             ("lora.dropout", lora.dropout, 0.0..=0.9),
@@ -177,9 +190,10 @@ impl Recipe {
     }
 
     fn check_stage(&self, stage: &Stage) -> Result<(), Problem> {
-        if !(stage.share > 0.0 && stage.share.is_finite()) {
+        if stage.share <= 0.0 {
             return Err(Problem::new(["share"], "must be more than 0"));
         }
+        within(stage.share, 0.0..=1e6).map_err(|problem| problem.within(["share"]))?;
         check_rates(stage)?;
         within(stage.likeness, 0.0..=1e6).map_err(|problem| problem.within(["likeness"]))?;
         if stage.likeness > 0.0 && stage.tasks.ctc == 0.0 {
@@ -244,8 +258,9 @@ fn check_rates(stage: &Stage) -> Result<(), Problem> {
 /// Checks that there is a task, and that each task reaches something that is trained.
 fn check_tasks(stage: &Stage, tasks: &Tasks) -> Result<(), Problem> {
     for (name, weight) in tasks.all() {
-        if !(weight >= 0.0 && weight.is_finite()) {
-            return Err(Problem::new([name], format!("{weight} is not a weight of 0 or more")));
+        if !(0.0..=1e6).contains(&weight) {
+            let reason = format!("{weight} is not a weight from 0 to a million");
+            return Err(Problem::new([name], reason));
         }
     }
     if tasks.all().iter().all(|(_, weight)| *weight == 0.0) {

@@ -165,6 +165,10 @@ pub struct Augmentation {
     pub noise_ratio: [f64; 2],
     /// Share of clips heard through a room.
     pub room_share: f64,
+    /// Least and most of the gain, dB, drawn evenly; never so much that samples are cut off. Left
+    /// out: −12 to 6 dB, and none where features are kept (`data.cache`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gain: Option<[f64; 2]>,
     /// Masked bands of a clip (SpecAugment, Park et al. 2019).
     pub frequency_masks: usize,
     /// Mel bins of a band, at most.
@@ -173,6 +177,10 @@ pub struct Augmentation {
     pub time_masks: usize,
     /// Share of the clip in a stretch, at most.
     pub time_share: f64,
+    /// Share of the encoder's frames that the adapter does not hear, each drawn alone: against
+    /// models that fall apart where it is noisy.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub frame_dropout: f64,
 }
 
 impl Default for Augmentation {
@@ -182,11 +190,36 @@ impl Default for Augmentation {
             noise_share: 0.3,
             noise_ratio: [5.0, 20.0],
             room_share: 0.1,
+            gain: None,
             frequency_masks: 1,
             frequency_width: 15,
             time_masks: 1,
             time_share: 0.05,
+            frame_dropout: 0.0,
         }
+    }
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+impl Augmentation {
+    /// Gain where a recipe names none, dB.
+    const GAIN: [f64; 2] = [-12.0, 6.0];
+
+    /// Whether clips are heard as they are, so that their features can be kept (masks and dropped
+    /// frames come after them).
+    pub fn keeps_samples(&self) -> bool {
+        self.speed == [1.0; 2]
+            && self.noise_share == 0.0
+            && self.room_share == 0.0
+            && self.gain(true) == [0.0; 2]
+    }
+
+    /// The gain, dB, of a recipe that keeps features or not: kept ones are of clips as they are.
+    pub fn gain(&self, cached: bool) -> [f64; 2] {
+        self.gain.unwrap_or(if cached { [0.0; 2] } else { Self::GAIN })
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use partita_chart::{Chart, Curve};
 use serde::{Deserialize, Serialize};
 
+use crate::drawn::Drawn;
 use crate::metrics::{self, EvaluationRecord, Record, StepRecord};
 use crate::stages::Reason;
 
@@ -113,6 +114,13 @@ impl History {
             memory: self.steps.iter().map(|step| step.speed.memory).max().unwrap_or(0),
             skipped: self.steps.iter().filter(|step| step.skipped).count(),
         }
+    }
+
+    /// The clips that were drawn, of all steps together.
+    pub fn drawn(&self) -> Drawn {
+        let mut drawn = Drawn::default();
+        self.steps.iter().for_each(|step| drawn.join(&step.drawn));
+        drawn
     }
 
     /// Where stages begin.

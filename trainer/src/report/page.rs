@@ -8,6 +8,7 @@ use super::history::{History, Jump, StageSpan};
 use super::markdown::{image, table, time};
 use super::scores;
 use crate::data::{SetOptions, SpeechSet};
+use crate::drawn::Drawn;
 use crate::evaluate::{Row, Summary};
 use crate::recipe::Recipe;
 use crate::stages::Reason;
@@ -38,6 +39,7 @@ impl Facts<'_> {
         text += &data(self.recipe).unwrap_or_else(|error| {
             format!("The manifests cannot be read any more: {error:#}\n\n")
         });
+        text += &drawn(&self.history.drawn());
         text += "## Stages\n\n";
         text += &self.stages();
         text += "## Curves\n\n";
@@ -125,6 +127,22 @@ impl Facts<'_> {
             ["stage", "trained", "steps", "end", "development loss", "development accuracy"];
         table(&header, &rows, 4)
     }
+}
+
+/// How often clips of each language were drawn; nothing of logs that do not say.
+fn drawn(drawn: &Drawn) -> String {
+    if drawn.is_empty() {
+        return String::new();
+    }
+    let share = |count: u64| format!("{:.1} %", 100.0 * count as f64 / drawn.count() as f64);
+    let name = |lang: &str| if lang == NO_LANGUAGE { "no speech" } else { lang }.to_owned();
+    let row = |(lang, count): (&String, &u64)| vec![name(lang), count.to_string(), share(*count)];
+    let rows: Vec<_> = drawn.clips.iter().map(row).collect();
+    let (padded, noise) = (100.0 * drawn.padded_share(), 100.0 * drawn.noise_share());
+    format!(
+        "Clips as they were drawn; {padded:.1} % of them padded, {noise:.1} % noise alone.\n\n{}",
+        table(&["language", "clips", "share"], &rows, 1)
+    )
 }
 
 /// Clips and hours of each language and split.

@@ -89,7 +89,12 @@ pub struct Common {
     pub languages: Vec<String>,
     /// The model that every arm begins from.
     pub start: Option<PathBuf>,
+    /// Where features are kept for all runs, by recipes that hear clips as they are.
+    pub features: Option<PathBuf>,
 }
+
+/// Most that the features of a comparison may take, GB: 250 hours of speech.
+const FEATURES: f64 = 14.0;
 
 /// The small model of a short test.
 #[derive(Debug, Clone)]
@@ -172,9 +177,22 @@ pub fn write_variant(
         set("model", "llm", text(&tiny.llm)?);
     }
     let path = folder.join(format!("{name}.toml"));
-    let about = "# Written by `partita-train reproduce part`.\n\n";
-    output::write_whole(&path, format!("{about}{}", toml::to_string(&table)?).as_bytes())?;
+    write(&path, &table)?;
+    let Some(features) = &common.features else { return Ok(path) };
+    if Recipe::load(&path)?.augmentation.keeps_samples() {
+        let (folder, gigabytes) = (text(features)?, Value::from(FEATURES));
+        let cache = [("folder".to_owned(), folder), ("gigabytes".to_owned(), gigabytes)];
+        if let Some(Value::Table(data)) = table.get_mut("data") {
+            data.insert("cache".to_owned(), Table::from_iter(cache).into());
+        }
+        write(&path, &table)?;
+    }
     Ok(path)
+}
+
+fn write(path: &Path, recipe: &Table) -> Result<()> {
+    let about = "# Written by `partita-train reproduce part`.\n\n";
+    output::write_whole(path, format!("{about}{}", toml::to_string(recipe)?).as_bytes())
 }
 
 /// Refuses arms that could not be compared: all must have the same steps, data, batches, optimiser
@@ -261,7 +279,17 @@ mod tests {
         let tiny = Tiny { encoder: "/e \"1\".gguf".into(), llm: "/l.gguf".into() };
         let start = Some("/runs/warm".into());
         let (speech, languages) = (vec!["/s.jsonl".into()], vec!["de".to_owned()]);
-        let common = Common { tiny: Some(tiny), small: false, speech, languages, start };
+        let features = Some("/features".into());
+        let tiny = Some(tiny);
+        let common = Common { tiny, small: false, speech, languages, start, features };
+        // Recipes that change what is heard keep no features.
+        let changing = Common { tiny: None, small: true, ..common.clone() };
+        let kept = |common: &Common| -> Vec<_> {
+            let recipes = recipes(folder.path(), common).into_iter();
+            recipes.map(|(_, recipe)| recipe.data.cache.map(|cache| cache.folder)).collect()
+        };
+        assert_eq!(kept(&changing), [None, None, None, None, None]);
+        assert_eq!(kept(&common), vec![Some("/features".to_owned()); 5]);
         for (_, recipe) in recipes(folder.path(), &common) {
             assert_eq!(recipe.model.encoder, "/e \"1\".gguf");
             assert_eq!((recipe.model.start.as_str(), recipe.batch.accumulate), ("/runs/warm", 1));

@@ -5,6 +5,7 @@
 //! ```text
 //! reproduction.json   what was asked for
 //! data/               manifests, where they were made here
+//! features/           features of clips that recipes hear as they are, for all runs
 //! recipes/            this program's recipes, and those of the arms
 //! runs/warm           the warm start; runs/a-1, …: arm and seed
 //! report.md           the page, its images beside it; results.json: the same in numbers

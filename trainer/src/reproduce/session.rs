@@ -74,6 +74,7 @@ impl<'a> Session<'a> {
         let mut common = Common {
             languages: options.languages.clone(),
             small: options.small,
+            features: Some(folder.join("features")),
             ..Common::default()
         };
         if options.tiny {

@@ -51,6 +51,20 @@ impl Kind {
     }
 }
 
+/// Clips that are named in a message, at most.
+const NAMED: usize = 4;
+
+/// What clips are, and the names of the first of them.
+pub(super) fn names<'a>(clips: impl Iterator<Item = &'a Example>, what: &str) -> String {
+    let names: Vec<&str> = clips.map(|example| example.id.as_str()).collect();
+    let more = match names.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let first = names.get(..names.len().min(NAMED)).unwrap_or_default();
+    format!("{what}, {}{more}", first.join(", "))
+}
+
 /// Log-mel `[clips, bins, frames]`, padded with zeros behind, and each clip's frames.
 pub fn mel(examples: &[Example], bins: usize, device: &Device) -> Result<(Tensor, Vec<usize>)> {
     let frames: Vec<usize> = examples.iter().map(|example| example.frames).collect();

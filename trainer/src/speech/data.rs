@@ -116,10 +116,8 @@ impl Data {
             max_bytes: (cache.gigabytes * 1e9) as u64,
             stored: Stored::default(),
         });
-        let loudness = Augment::default().gain_db;
         let augment = Augment {
-            // Loudness is changed with the waveform.
-            gain_db: if cache.is_some() { [0.0; 2] } else { loudness },
+            gain_db: augmentation.gain(cache.is_some()),
             speed: augmentation.speed,
             room: augmentation.room_share,
             noise: augmentation.noise_share,

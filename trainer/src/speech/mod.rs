@@ -6,6 +6,7 @@ mod ctc;
 mod data;
 mod evaluation;
 mod feed;
+mod frames;
 mod names;
 mod networks;
 mod notes;

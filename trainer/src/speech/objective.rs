@@ -15,17 +15,19 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::bases::{Files, open_bases};
-use super::batch::{Kind, mel, speech_sequences, text_sequences};
+use super::batch::{Kind, mel, names, speech_sequences, text_sequences};
 use super::ctc::{self, Likeness};
 use super::data::Data;
 use super::evaluation::evaluate;
 use super::feed::{Feed, Share};
+use super::frames::FrameDropout;
 use super::names::{module_name, own_name};
 use super::notes::Notes;
 use super::start::begin_from;
 use super::written::drawn_target;
 use crate::data::Example;
 use crate::data::sampler::Pick;
+use crate::drawn::Drawn;
 use crate::objective::{Loss, Objective, Position};
 use crate::recipe::{Adapter, Metric, Precision, Recipe, Tasks};
 use crate::stages::Trained;
@@ -225,7 +227,8 @@ impl SpeechObjective {
         let bins = self.bases.encoder.mel_bins;
         if kind == Kind::Ctc {
             let head = head.as_ref().context("a CTC task without its head")?;
-            let loss = ctc::loss(model, head, examples, bins, self.likeness)?;
+            let dropout = (self.frame_dropout(), random);
+            let loss = ctc::loss(model, head, examples, bins, self.likeness, dropout)?;
             return if loss.tokens > 0 { Ok(loss) } else { nothing() };
         }
         let sequences = speech_sequences(model, kind, examples, random);
@@ -233,11 +236,16 @@ impl SpeechObjective {
             return nothing();
         }
         let (mel, frames) = mel(examples, bins, &self.device)?;
-        let (audio, lengths) = model.listen(&mel, &frames)?;
+        let dropped = |heard| self.frame_dropout().apply(heard, random);
+        let (audio, lengths) = model.listen_through(&mel, &frames, dropped)?;
         let found = model.answer_loss(Some((&audio, &lengths)), &sequences)?;
         let mut loss = Loss::new(found.sum, found.tokens as u64);
         loss.correct = Some(found.correct as u64);
         Ok(loss)
+    }
+
+    fn frame_dropout(&self) -> FrameDropout {
+        FrameDropout(self.recipe.augmentation.frame_dropout)
     }
 
     /// The task of a micro-batch, drawn from the mix by its place in the run alone.
@@ -328,8 +336,10 @@ impl Objective for SpeechObjective {
         }
         loss.audio_seconds = batch.seconds();
         loss.waited = waited;
-        let ids = batch.examples.iter().map(|example| example.id.as_str()).take(4);
-        loss.batch = format!("{}, {}", kind.name(), ids.collect::<Vec<_>>().join(", "));
+        loss.drawn = Drawn::of(&batch.examples);
+        if loss.batch.is_empty() {
+            loss.batch = names(batch.examples.iter(), kind.name());
+        }
         Ok(loss)
     }
 

@@ -274,8 +274,9 @@ impl ModelsPage {
             let palette = Palette::of(ui);
             weak(ui, &self.measured.processor);
             if self.measured.rows.is_empty() {
-                let text = "Measuring takes a minute or two. It finds the form of the model that \
-                            is fastest here without being worse, and uses it from then on.";
+                let text = "Measuring takes a few minutes. It finds the engine that makes the \
+                            fewest errors here, and the form of its model that is fastest without \
+                            being worse; Automatic uses them from then on.";
                 ui.add(Label::new(text).wrap());
             } else {
                 self.table(ui);
@@ -321,7 +322,7 @@ impl ModelsPage {
                 ui.label(format!("{:.1} %", row.accuracy * 100.0));
                 let best = self.measured.best(&row.model);
                 if best.is_some_and(|best| best == row) {
-                    badge(ui, "used", palette.accent);
+                    badge(ui, "best form", palette.accent);
                 } else {
                     ui.label("");
                 }

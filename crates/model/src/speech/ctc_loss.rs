@@ -11,10 +11,13 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug, Clone)]
 pub struct CtcLoss {
     /// `[batch]`: minus the log probability (nats) of each clip's labels, summed over all
-    /// alignments; zero for clips that were skipped.
+    /// alignments; zero for clips that were skipped, no number or infinite for those below.
     pub losses: Tensor,
     /// Clips with fewer frames than their labels need. They have no alignment, and no gradient.
     pub skipped: Vec<usize>,
+    /// Clips whose loss is not finite: scores are none, or -inf where every alignment needs them.
+    /// They have no gradient.
+    pub not_finite: Vec<usize>,
 }
 
 /// Frames that any alignment of these labels has: one a label, and a blank between two equal ones.
@@ -54,6 +57,23 @@ pub fn ctc_loss(
     labels: &[Vec<u32>],
     blank: u32,
 ) -> Result<CtcLoss> {
+    let found = ctc_losses(scores, frames, labels, blank)?;
+    match found.not_finite.first() {
+        Some(clip) => bail!("the scores of clip {clip} of the batch give no finite CTC loss"),
+        None => Ok(found),
+    }
+}
+
+/// The same where clips whose loss is not finite are no error: they are named, and have no gradient.
+///
+/// # Errors
+/// When the shapes do not fit each other, or a label is no class or is blank.
+pub fn ctc_losses(
+    scores: &Tensor,
+    frames: &[usize],
+    labels: &[Vec<u32>],
+    blank: u32,
+) -> Result<CtcLoss> {
     let (batch, time, classes) = scores.dims3()?;
     if frames.len() != batch || labels.len() != batch {
         bail!("{} lengths and {} texts for a batch of {batch}", frames.len(), labels.len());
@@ -72,7 +92,10 @@ pub fn ctc_loss(
         Ctc { frames: frames.to_vec(), labels: labels.to_vec(), blank, gradient: Mutex::default() };
     let device = scores.device();
     let scores = scores.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?;
-    Ok(CtcLoss { losses: scores.apply_op1(op)?.to_device(device)?, skipped })
+    let losses = scores.apply_op1(op)?;
+    let values = losses.to_vec1::<f32>()?;
+    let not_finite = (0..batch).filter(|&clip| !values[clip].is_finite()).collect();
+    Ok(CtcLoss { losses: losses.to_device(device)?, skipped, not_finite })
 }
 
 /// Scores of a batch to losses; the gradient falls off on the way and is kept.
@@ -100,21 +123,19 @@ impl CustomOp1 for Ctc {
         if size > 0 {
             let clips = scores.par_chunks(size).zip(gradient.par_chunks_mut(size));
             let texts = self.frames.par_iter().zip(&self.labels);
-            clips.zip(texts).zip(&mut losses).enumerate().try_for_each(
-                |(clip, (((scores, gradient), (&frames, labels)), loss))| {
+            clips.zip(texts).zip(&mut losses).for_each(
+                |(((scores, gradient), (&frames, labels)), loss)| {
                     if frames_needed(labels) > frames {
-                        return Ok(());
+                        return;
                     }
                     let own = frames * classes;
                     let lattice = Lattice { labels, blank: self.blank, classes };
-                    let found = lattice.loss(&scores[..own], &mut gradient[..own]);
-                    if !found.is_finite() {
-                        bail!("the scores of clip {clip} of the batch give a CTC loss of {found}");
+                    *loss = lattice.loss(&scores[..own], &mut gradient[..own]) as f32;
+                    if !loss.is_finite() {
+                        gradient[..own].fill(0.0);
                     }
-                    *loss = found as f32;
-                    Ok(())
                 },
-            )?;
+            );
         }
         let gradient = Tensor::from_vec(gradient, layout.shape(), &Device::Cpu)?;
         *self.gradient.lock().unwrap_or_else(PoisonError::into_inner) = Some(gradient);

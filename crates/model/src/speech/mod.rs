@@ -31,7 +31,7 @@ pub use adapter::{Adapter, AdapterConfig, AdapterShape};
 pub use conv_glu::ConvGlu;
 pub use ctc::CtcHead;
 pub use ctc_align::{Alignment, CTC_STEP, align, greedy};
-pub use ctc_loss::{CtcLoss, ctc_loss};
+pub use ctc_loss::{CtcLoss, ctc_loss, ctc_losses};
 pub use engine::SpeechEngine;
 pub use exported::ExportedModel;
 pub use grammar::Grammar;

@@ -122,7 +122,21 @@ impl SpeechLlm {
         mel: &Tensor,
         frames: &[usize],
     ) -> candle_core::Result<(Tensor, Vec<usize>)> {
-        let heard = self.encoder.forward_batch(mel, frames)?;
+        self.listen_through(mel, frames, Ok)
+    }
+
+    /// The same where `change` comes between the encoder's vectors `[batch, time, width]` and the
+    /// adapter; training drops vectors there.
+    ///
+    /// # Errors
+    /// As [`SpeechLlm::listen`], and those of `change`.
+    pub fn listen_through(
+        &self,
+        mel: &Tensor,
+        frames: &[usize],
+        change: impl FnOnce(Tensor) -> candle_core::Result<Tensor>,
+    ) -> candle_core::Result<(Tensor, Vec<usize>)> {
+        let heard = change(self.encoder.forward_batch(mel, frames)?)?;
         let lengths: Vec<usize> = frames.iter().map(|&frames| Encoder::frames(frames)).collect();
         self.adapter.forward(&heard, &lengths)
     }

@@ -13,15 +13,20 @@ const ENGINES: [(&str, &str); 3] =
 pub fn show(ui: &mut Ui, settings: &mut Settings) {
     section(ui, "Engine", |ui| {
         let engine = &mut settings.engine;
-        row(ui, "Engine", "Automatic is Whisper, which makes the fewest errors.", |ui| {
-            let mut name = ENGINES
-                .iter()
-                .find(|(name, _)| *name == engine.name)
-                .map_or("auto", |(name, _)| *name);
-            if choice(ui, &mut name, &ENGINES, "Engine") {
-                engine.name = name.to_owned();
-            }
-        });
+        row(
+            ui,
+            "Engine",
+            "Automatic is the one that made the fewest errors here; Whisper if none was measured.",
+            |ui| {
+                let mut name = ENGINES
+                    .iter()
+                    .find(|(name, _)| *name == engine.name)
+                    .map_or("auto", |(name, _)| *name);
+                if choice(ui, &mut name, &ENGINES, "Engine") {
+                    engine.name = name.to_owned();
+                }
+            },
+        );
         row(ui, "Model", "A name of the page Models, or the folder of a trained model.", |ui| {
             settled_field(ui, &mut engine.model, ("Name of the model", "the engine's own"), 240.0)
         });
@@ -62,9 +67,13 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
         });
         let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let most = u16::try_from(all).unwrap_or(limits::MOST_THREADS).min(limits::MOST_THREADS);
-        row(ui, "Threads", "0 for all cores; counts from the next start of the program.", |ui| {
-            slider(ui, Slider::new(&mut engine.threads, 0..=most))
-        });
+        row(
+            ui,
+            "Threads",
+            "0 for all cores. Products of quantized weights keep theirs until the program starts \
+             anew.",
+            |ui| slider(ui, Slider::new(&mut engine.threads, 0..=most)),
+        );
         weak(ui, "A change of the engine begins a running session anew.");
     });
 }

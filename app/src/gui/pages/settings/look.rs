@@ -27,9 +27,13 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
     });
     section(ui, "Overlay", |ui| {
         let overlay = &mut settings.overlay;
-        row(ui, "Show the overlay", "Captions above all other windows. Ctrl+O", |ui| {
-            switch(ui, &mut overlay.open, "Show the overlay")
-        });
+        row(
+            ui,
+            "Show the overlay",
+            "Captions above all other windows: Ctrl+O. Ctrl+Shift with arrows moves them, Ctrl+Alt \
+             with arrows makes them larger or smaller.",
+            |ui| switch(ui, &mut overlay.open, "Show the overlay"),
+        );
         row(ui, "Text", "", |ui| choice(ui, &mut overlay.shown, &SHOWN, "Text"));
         row(ui, "Lines", "", |ui| {
             slider(ui, Slider::new(&mut overlay.lines, limits::OVERLAY_LINES))

@@ -26,7 +26,7 @@ pub fn show(ui: &mut Ui, offer: &Offer, settings: &mut Settings) {
         ui.horizontal_wrapped(|ui| {
             for (place, code) in speech.languages.iter().enumerate() {
                 let name = languages::name(code);
-                ui.label(name);
+                ui.label(offer.name_spoken(code));
                 if icon_button(ui, Icon::Close, &format!("Remove {name}")).clicked() {
                     gone = Some(place);
                 }
