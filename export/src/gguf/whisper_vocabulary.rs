@@ -1,6 +1,8 @@
 //! The part of Whisper's vocabulary that some languages need: words' tokens are left out, special ones
 //! (languages, tasks, times) all stay, in their order behind the words.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, Result, bail, ensure};
 use partita_model::files::{Array, Value, WeightFile};
 use partita_model::tokens::TextTokenizer;
@@ -105,6 +107,9 @@ fn words(file: &Json, end: u32) -> Result<TextTokenizer> {
 }
 
 /// Merges as lines; newer files have pairs.
+///
+/// Published files of Whisper lack the very first, `Ġ t`, whose token and all that are made of it the
+/// model writes all the same: tokens of two characters that nothing makes are made first.
 fn merges(model: &Json) -> Result<Vec<String>> {
     let line = |merge: &Json| match merge {
         Json::String(line) => Some(line.clone()),
@@ -115,7 +120,19 @@ fn merges(model: &Json) -> Result<Vec<String>> {
         _ => None,
     };
     let merges = model["merges"].as_array().context("no merges")?;
-    merges.iter().map(line).collect::<Option<_>>().context("a merge that is no pair")
+    let merges: Option<Vec<String>> = merges.iter().map(line).collect();
+    let merges = merges.context("a merge that is no pair")?;
+    let made: HashSet<String> = merges.iter().map(|merge| merge.replacen(' ', "", 1)).collect();
+    let vocabulary = model["vocab"].as_object().context("no vocabulary")?;
+    let pair = |(piece, id): (&String, &Json)| {
+        let [left, right] = <[char; 2]>::try_from(piece.chars().collect::<Vec<_>>()).ok()?;
+        let is_known = |part: char| vocabulary.contains_key(part.encode_utf8(&mut [0; 4]));
+        let is_missing = !made.contains(piece) && is_known(left) && is_known(right);
+        is_missing.then(|| Some((id.as_u64()?, format!("{left} {right}"))))?
+    };
+    let mut first: Vec<(u64, String)> = vocabulary.iter().filter_map(pair).collect();
+    first.sort();
+    Ok(first.into_iter().map(|(_, merge)| merge).chain(merges).collect())
 }
 
 /// A `tokenizer.json` with these tokens alone, under their new ids.
@@ -150,4 +167,22 @@ fn shortened(mut file: Json, tokens: &Tokens) -> Result<Json> {
     file["model"]["merges"] = merges.into();
     file["added_tokens"] = added.into();
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_merge_that_published_files_lack_is_made_first() {
+        let file = json!({"model": {
+            "type": "BPE",
+            "vocab": {"a": 0, "h": 1, "t": 2, "Ġ": 3, "Ġt": 4, "Ġa": 5, "Ġth": 6, "Ġthat": 7, "at": 8},
+            "merges": ["Ġ a", "Ġt h", ["a", "t"], "Ġth at"],
+        }});
+        let all = merges(&file["model"]).unwrap();
+        assert_eq!(all, ["Ġ t", "Ġ a", "Ġt h", "a t", "Ġth at"]);
+        let words = words(&file, 9).unwrap();
+        assert_eq!(words.encode(" that"), [7]);
+    }
 }
