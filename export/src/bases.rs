@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use partita_model::installed;
 use partita_model::whisper::{Quantization, import};
-use tempfile::TempDir;
+
+use crate::scratch::Scratch;
 
 /// Files that a folder with a model of others has one of.
 pub const ORIGINALS: [&str; 3] = ["model.bin", "model.safetensors", "model.safetensors.index.json"];
@@ -16,7 +17,7 @@ pub struct Found {
     /// The file.
     pub path: PathBuf,
     /// Goes when this is dropped.
-    pub made: Option<TempDir>,
+    pub made: Option<Scratch>,
 }
 
 /// A GGUF file, or the one of a model in the store.
@@ -42,7 +43,7 @@ pub fn whisper(name: &str) -> Result<Found> {
     if !original && (source.is_file() || !path.exists()) {
         return gguf(name);
     }
-    let folder = tempfile::tempdir().context("a folder for the encoder")?;
+    let folder = Scratch::temporary()?;
     let made = folder.path().join("whisper.gguf");
     import(&source, &made, Quantization::F32)?;
     Ok(Found { path: made, made: Some(folder) })

@@ -9,6 +9,8 @@ use partita_corpus::manifest::{NO_LANGUAGE, Reader, SpeechRow, Split};
 use partita_corpus::split::primary_language;
 use serde::{Deserialize, Serialize};
 
+use crate::interrupt;
+
 /// Longest clip that is taken, in seconds: the encoders' window.
 const LONGEST: f64 = 30.0;
 const SHORTEST: f64 = 0.2;
@@ -54,6 +56,7 @@ pub fn choose(manifest: &Path, wanted: &Wanted) -> Result<Vec<Clip>> {
     let mut by_language: BTreeMap<String, Vec<Clip>> = BTreeMap::new();
     // A row that makes no sense is passed over; `partita-train check-data` names it.
     for (_, row) in Reader::<SpeechRow>::open(manifest)?.flatten() {
+        interrupt::check()?;
         if let Some(clip) = clip(row, folder, wanted) {
             by_language.entry(clip.lang.clone()).or_default().push(clip);
         }

@@ -12,4 +12,5 @@ pub mod interrupt;
 pub mod merged;
 pub mod onnx;
 pub mod pending;
+pub mod scratch;
 pub mod side;

@@ -14,6 +14,7 @@ use partita_model::tokens::{Marks, TextTokenizer};
 use partita_model::whisper::WhisperConfig;
 
 use crate::bases::{self, Found};
+use crate::scratch::Scratch;
 
 /// A weight by the networks' name for it and its shape in PyTorch's order.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,7 +86,7 @@ pub struct Merged {
     /// The language model, unless it is a plain Whisper model.
     pub text: Option<Text>,
     /// Keeps a file that was made for now.
-    _made: Option<tempfile::TempDir>,
+    _made: Option<Scratch>,
 }
 
 /// The largest published encoder has 32; each costs memory before weights are read.

@@ -2,51 +2,34 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tempfile::TempDir;
+
+use crate::scratch::{Scratch, entries};
 
 /// Files that are being made in a folder of their own inside the target's.
 pub struct Pending {
-    folder: TempDir,
+    scratch: Scratch,
     target: PathBuf,
     names: Vec<String>,
     /// Files of the target that the new ones take the place of under other names.
     outdated: Vec<String>,
-    /// Held while the folder is in use; the system lets it go however a process ends.
-    _lock: Option<File>,
 }
 
-/// What names of hidden folders begin with.
-const PREFIX: &str = ".partita-export-";
 /// What names of files end with that are replaced.
 const BEFORE: &str = ".before";
-/// A folder in which something changed since may still be in use: by one that has not locked it yet, or
-/// on another machine whose locks are not seen here.
-const YOUNG: Duration = Duration::from_secs(6 * 3600);
 
 impl Pending {
     /// Makes the target folder, if need be, and a hidden one inside, which disappears when this is
-    /// dropped. One that a killed process left there is taken away once it is old enough that nobody
-    /// can be at work in it.
+    /// dropped. What a killed process had put aside and not replaced goes back to its place.
     ///
     /// # Errors
     /// When a folder cannot be made.
     pub fn inside(target: &Path) -> Result<Self> {
-        let shown = || target.display().to_string();
-        fs::create_dir_all(target).with_context(shown)?;
-        sweep(target);
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(target);
-        let folder = folder.with_context(shown)?;
-        let _lock = locked(folder.path());
-        Ok(Self {
-            folder,
-            target: target.to_owned(),
-            names: Vec::new(),
-            outdated: Vec::new(),
-            _lock,
-        })
+        fs::create_dir_all(target).with_context(|| target.display().to_string())?;
+        let scratch = Scratch::inside(target, |left| restore(left, target))?;
+        let (names, outdated) = (Vec::new(), Vec::new());
+        Ok(Self { scratch, target: target.to_owned(), names, outdated })
     }
 
     /// The folder that the files appear in.
@@ -56,7 +39,7 @@ impl Pending {
 
     /// The hidden folder.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.scratch.path()
     }
 
     /// Where to write the file that shall have this name, which may be in a folder of its own.
@@ -64,7 +47,7 @@ impl Pending {
     /// # Errors
     /// When that folder cannot be made.
     pub fn path(&mut self, name: &str) -> Result<PathBuf> {
-        let path = self.folder.path().join(name);
+        let path = self.scratch.path().join(name);
         if let Some(inside) = path.parent() {
             fs::create_dir_all(inside).with_context(|| inside.display().to_string())?;
         }
@@ -92,12 +75,12 @@ impl Pending {
     /// # Errors
     /// When a file cannot be moved.
     pub fn place(self) -> Result<Vec<(PathBuf, u64)>> {
-        let aside = |name: &str| self.folder.path().join(format!("{name}{BEFORE}"));
+        let aside = |name: &str| self.scratch.path().join(format!("{name}{BEFORE}"));
         let mut sizes = Vec::new();
         let mut placed: Vec<(PathBuf, Option<PathBuf>)> = Vec::new();
         let mut place = |name: &str| -> std::io::Result<()> {
             let target = self.target.join(name);
-            let made = File::open(self.folder.path().join(name))?;
+            let made = File::open(self.scratch.path().join(name))?;
             made.sync_all()?;
             sizes.push((target.clone(), made.metadata()?.len()));
             target.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -112,7 +95,7 @@ impl Pending {
             };
             // Noted before the file is there: undoing takes away nothing that is not.
             placed.push((target.clone(), before));
-            fs::rename(self.folder.path().join(name), &target)
+            fs::rename(self.scratch.path().join(name), &target)
         };
         let shown = |name: &str| self.target.join(name).display().to_string();
         let found = self.names.iter().try_for_each(|name| place(name).with_context(|| shown(name)));
@@ -136,38 +119,6 @@ impl Pending {
                 }
                 Err(error)
             }
-        }
-    }
-}
-
-/// The lock of a hidden folder, unless somebody holds it or there are no such locks here.
-fn locked(folder: &Path) -> Option<File> {
-    let folder = File::open(folder).ok()?;
-    folder.try_lock().ok().map(|()| folder)
-}
-
-fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
-}
-
-/// Takes away hidden folders that nobody uses any more. What one had put aside and not replaced goes
-/// back to its place.
-fn sweep(target: &Path) {
-    let is_ours = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        path.is_dir() && name.is_some_and(|name| name.starts_with(PREFIX))
-    };
-    let is_old = |path: &Path| {
-        let changed = fs::symlink_metadata(path).and_then(|data| data.modified()).ok();
-        changed.and_then(|changed| changed.elapsed().ok()).is_some_and(|age| age > YOUNG)
-    };
-    for folder in entries(target).filter(is_ours) {
-        if is_old(&folder)
-            && entries(&folder).all(|path| is_old(&path))
-            && locked(&folder).is_some()
-        {
-            restore(&folder, target);
-            let _ = fs::remove_dir_all(&folder);
         }
     }
 }
@@ -243,28 +194,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_goes_and_what_one_is_using_stays() {
+    fn what_was_put_aside_goes_back_unless_something_is_in_its_place() {
         let target = tempfile::tempdir().unwrap();
-        let left = |name: &str| {
-            let folder = target.path().join(format!("{PREFIX}{name}"));
-            fs::create_dir(&folder).unwrap();
-            let old = std::time::SystemTime::now() - 2 * YOUNG;
-            for (file, content) in [("half.gguf", "half"), ("whole.gguf.before", name)] {
-                fs::write(folder.join(file), content).unwrap();
-                File::open(folder.join(file)).unwrap().set_modified(old).unwrap();
-            }
-            File::open(&folder).unwrap().set_modified(old).unwrap();
-            folder
-        };
-        let (killed, used) = (left("killed"), left("used"));
-        let other = locked(&used).unwrap();
-        let pending = Pending::inside(target.path()).unwrap();
-        assert!(!killed.exists() && used.exists() && pending.folder().exists());
-        let whole = target.path().join("whole.gguf");
-        assert_eq!(fs::read_to_string(&whole).unwrap(), "killed", "put back");
-        drop(other);
-        let next = Pending::inside(target.path()).unwrap();
-        assert!(!used.exists() && pending.folder().exists() && next.folder().exists());
-        assert_eq!(fs::read_to_string(&whole).unwrap(), "killed", "something is in its place");
+        let left = target.path().join("left");
+        fs::create_dir_all(left.join("onnx")).unwrap();
+        fs::create_dir(target.path().join("onnx")).unwrap();
+        for (name, content) in [("one.before", "old"), ("onnx/two.before", "old"), ("half", "half")]
+        {
+            fs::write(left.join(name), content).unwrap();
+        }
+        fs::write(target.path().join("one"), "new").unwrap();
+        restore(&left, target.path());
+        let read = |name: &str| fs::read_to_string(target.path().join(name)).unwrap();
+        assert_eq!((read("one"), read("onnx/two")), ("new".to_owned(), "old".to_owned()));
+        assert!(!target.path().join("half").exists());
     }
 }

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "graphs are damaged otherwise here")]
+#[path = "../../crates/model/tests/damage/mod.rs"]
+mod damage;
 #[path = "onnx_small/mod.rs"]
 mod small;
 
 use std::io::Read;
 use std::process::{Command, Output, Stdio};
 
+use damage::peak;
 use partita_export::merged::Merged;
 use partita_export::onnx::{Dtype, OnnxFile, export};
 use proptest::prelude::*;
@@ -130,6 +134,66 @@ fn graphs_show_what_goes_in_and_out_operators_and_weights() {
     assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1));
 }
 
+/// What an error's message may take beside the file's share.
+const SLACK: usize = 16 << 10;
+
+/// Looks into the bytes, which must not hold more than is said.
+fn parsed(bytes: &[u8]) -> anyhow::Result<OnnxFile> {
+    let (found, held) = peak(|| OnnxFile::parse(bytes));
+    let most = OnnxFile::SHARE * bytes.len() + SLACK;
+    assert!(held <= most, "{held} bytes held for {}", bytes.len());
+    found
+}
+
+/// A field of bytes: its number, its length, what is in it.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![number << 3 | 2];
+    let mut length = content.len();
+    while length > 0x7f {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    bytes.extend(content);
+    bytes
+}
+
+/// Graphs that are nothing but the smallest of entries cost the most memory for their size.
+#[test]
+fn graphs_of_tiny_entries_stay_linear() {
+    let graph = |content: &[u8]| [&[0x08, 9][..], &field(7, content)].concat();
+    let name =
+        |i: usize| [b'a' + (i / 676) as u8, b'a' + (i / 26 % 26) as u8, b'a' + (i % 26) as u8];
+    let numbers = 0..17_000;
+    let weights = field(5, &field(8, b"a")).repeat(100_000);
+    let inputs = field(11, &field(1, b"a")).repeat(100_000);
+    let operators: Vec<u8> = numbers.clone().flat_map(|i| field(1, &field(4, &name(i)))).collect();
+    let named: Vec<u8> = numbers.clone().flat_map(|i| field(5, &field(8, &name(i)))).collect();
+    let constants =
+        field(1, &[field(4, b"o"), field(5, &field(10, &field(8, b"a")).repeat(100_000))].concat());
+    let dimensions = field(2, &field(1, &field(2, &field(1, &[10, 0].repeat(50_000)))));
+    let shape = field(12, &[field(1, b"a"), dimensions].concat());
+    let dims = field(5, &[field(8, b"a"), field(1, &[1; 100_000])].concat());
+    let notes: Vec<u8> = numbers.flat_map(|i| field(14, &field(1, &name(i)))).collect();
+    for (kind, bytes) in [
+        ("weights", graph(&weights)),
+        ("inputs", graph(&inputs)),
+        ("inputs without a name", graph(&field(11, &[]).repeat(100_000))),
+        ("operators", graph(&operators)),
+        ("weights by name", graph(&named)),
+        ("constants", graph(&constants)),
+        ("an output's shape", graph(&shape)),
+        ("a weight's shape", graph(&dims)),
+        ("notes", [graph(&[]), notes].concat()),
+    ] {
+        let (found, held) = peak(|| OnnxFile::parse(&bytes));
+        let outcome = found.map_or_else(|error| format!("{error:#}"), |_| "read".to_owned());
+        let share = held as f64 / bytes.len() as f64;
+        println!("{kind}: {held} of {} = {share:.1}x, {outcome}", bytes.len());
+        assert!(held <= OnnxFile::SHARE * bytes.len() + SLACK, "{kind}: {share:.1}x");
+    }
+}
+
 fn cases(usual: u32) -> u32 {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     asked.unwrap_or(usual)
@@ -171,7 +235,7 @@ proptest! {
             let (a, b) = (from.index(bytes.len()), keep.index(bytes.len()));
             bytes.drain(a.min(b)..a.max(b));
         }
-        if let Ok(file) = OnnxFile::parse(&bytes) {
+        if let Ok(file) = parsed(&bytes) {
             // A tensor inside of an attribute takes two bytes at least.
             prop_assert!(file.tensors.len() <= bytes.len() / 2);
             let names: usize = file.tensors.iter().map(|tensor| tensor.name.len()).sum();
@@ -197,7 +261,7 @@ proptest! {
         }
         bytes.extend([0x3a, graph.len() as u8 | 0x80, (graph.len() >> 7) as u8]);
         bytes.extend(graph);
-        let _ = OnnxFile::parse(&bytes);
+        let _ = parsed(&bytes);
     }
 }
 

@@ -27,6 +27,7 @@ const BASE: WhisperConfig = WhisperConfig {
     encoder_layers: 6,
     decoder_layers: 6,
     vocabulary: 51865,
+    multilingual: true,
 };
 
 /// Weights of an encoder that has learned nothing.

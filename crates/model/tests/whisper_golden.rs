@@ -48,7 +48,8 @@ fn what_is_foretold_is_what_the_decoder_expects_at_each_place() {
     let audio = encoder.forward(&golden_mel("natural", 71)).unwrap();
     let whisper = Whisper::load(&path, &Device::Cpu, Padding::Natural).unwrap();
     let json = std::fs::read_to_string(whisper::golden_path("tokenizer.json")).unwrap();
-    let tokens = WhisperTokens::parse(&json, config.vocabulary, &path).unwrap();
+    let tokens =
+        WhisperTokens::parse(&json, (config.vocabulary, config.multilingual), &path).unwrap();
     let answer = whisper.answer("the cat").unwrap();
     let (end, told) = answer.split_last().unwrap();
     assert_eq!((*end, told), (tokens.end, &tokens.encode(" the cat").unwrap()[..]));

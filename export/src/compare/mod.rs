@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clips::{self, Clip, Wanted};
 use crate::interrupt;
+use crate::scratch::Scratch;
 use logits::Agreement;
 use measure::{Measured, Work};
 use scores::Scores;
@@ -134,7 +135,7 @@ pub fn compare(options: &Options, progress: &dyn Fn(&str)) -> Result<Comparison>
     if clips.is_empty() {
         bail!("no clip can be read; the first: {}", unheard.first().map_or("", String::as_str));
     }
-    let folder = tempfile::tempdir().context("a folder for logits")?;
+    let folder = Scratch::temporary()?;
     let threads = Threads::of(options.threads);
     let mut rows: Vec<Row> = Vec::new();
     let mut answers = Vec::new();

@@ -15,10 +15,10 @@ use partita_model::speech::{ExportedModel, OnnxModel, OnnxSpeech, SpeechEngine, 
 use partita_model::tokens::Lang;
 use partita_model::whisper::{Padding, Whisper};
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 
 use crate::bases;
 use crate::onnx::OnnxFile;
+use crate::scratch::Scratch;
 
 /// Files of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub struct Entry {
     /// Its files.
     pub subject: Subject,
     /// Keeps a file that was made for now.
-    made: Option<TempDir>,
+    made: Option<Scratch>,
 }
 
 impl Entry {

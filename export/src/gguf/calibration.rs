@@ -82,6 +82,7 @@ pub fn importance(
         interrupt::check()?;
         let audio = network.encode(&clip.samples().context("calibration")?)?;
         for (translated, places) in logits::answers(&network, clip)? {
+            interrupt::check()?;
             logits::foretell(&network, &audio, clip, translated, &places)?;
         }
         seconds += clip.seconds;

@@ -149,6 +149,12 @@ impl Item<'_> {
         self.choice.kind.block().map_or(0, |(block, bytes)| elements / block * bytes)
     }
 
+    /// The length of a row in the file.
+    pub fn row_bytes(&self) -> u64 {
+        let row = self.shape.last().copied().unwrap_or(0) as u64;
+        self.choice.kind.block().map_or(0, |(block, bytes)| row / block * bytes)
+    }
+
     fn encode(&self, importance: Option<&[f32]>) -> Result<(Vec<u8>, Loss)> {
         let row = self.shape.last().copied().unwrap_or(1).max(1);
         let blocks = Blocks { row, kind: self.choice.kind, importance };
@@ -201,6 +207,7 @@ fn part(
     places: &[usize],
     (blocks, repack): (Blocks, Option<Repack>),
 ) -> Result<(Vec<u8>, Loss)> {
+    interrupt::check()?;
     let stored = |place: &usize| {
         let found = rows.get(*place).copied();
         found.with_context(|| format!("no row for place {place}"))

@@ -14,6 +14,7 @@ pub mod changed;
 pub mod cli;
 pub mod content;
 pub mod encode;
+pub mod expected;
 pub mod keys;
 pub mod llm;
 pub mod projector;
@@ -25,6 +26,7 @@ pub mod template;
 pub mod tokenizer;
 pub mod vocabulary;
 pub mod whisper;
+pub mod whisper_vocabulary;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -94,8 +96,7 @@ pub fn export(options: &Options) -> Result<Report> {
             plain_whisper(options, &name, &WeightFile::open(file)?, &mut pending)?
         }
         Source::ForeignWhisper(folder) => {
-            let scratch = tempfile::tempdir_in(&options.out)?;
-            let file = whisper::imported(folder, scratch.path())?;
+            let file = whisper::imported(folder, pending.folder())?;
             plain_whisper(options, &name, &file, &mut pending)?
         }
     };
@@ -190,12 +191,13 @@ fn plain_whisper(
     file: &WeightFile,
     pending: &mut Pending,
 ) -> Result<Report> {
-    if options.vocabulary.is_some() {
-        bail!("--vocab-for is for language models; Whisper keeps its vocabulary");
-    }
-    let plan = whisper::plan(file, name, options.quant)?;
+    let cut = options.vocabulary.as_ref();
+    let cut = cut.map(|wanted| whisper_vocabulary::Cut::new(file, wanted)).transpose()?;
+    let plan = whisper::plan(file, name, options.quant, cut.as_ref())?;
+    let row = plan.item(whisper::TABLE).context("no token table")?.row_bytes();
+    let proof = cut.map(|cut| cut.proof(row)).transpose()?;
     let written = write(&plan, pending, name, options.quant, options.shard_size)?;
-    Ok(report(vec![written], Vec::new(), None))
+    Ok(report(vec![written], Vec::new(), proof))
 }
 
 fn language_model(
@@ -355,7 +357,7 @@ impl Cut {
         let named = base.metadata().iter().filter(|(key, _)| key.ends_with("_token_id"));
         let named: Vec<u32> =
             named.filter_map(|(_, id)| u32::try_from(id.as_u64()?).ok()).collect();
-        let text = Text::read(&wanted, tokenizer)?;
+        let text = Text::read(&wanted, tokenizer, false)?;
         let tokens = text.tokens(all, tokenizer, model, &named)?;
         Ok(Self { tokens, text: Some(text) })
     }
@@ -375,10 +377,9 @@ impl Cut {
         });
         let list = list.map(Shortlist::try_from).transpose()?;
         let table = plan.item("token_embd.weight").context("no token table")?;
-        let width = table.shape.last().copied().unwrap_or(0) as u64;
-        let row = table.choice.kind.block().map_or(0, |(block, bytes)| width / block * bytes);
+        let row = table.row_bytes();
         let after = (&exported, list.as_ref());
-        let proof = text.prove(before, after, &self.tokens, row);
+        let proof = text.prove(before, after, &self.tokens, row)?;
         if proof.unreadable > 0 {
             bail!(
                 "{} held-out lines read otherwise with {}'s vocabulary",

@@ -24,6 +24,11 @@ impl Tokens {
         Self { ids: (0..(base + appended) as u32).collect(), base, appended }
     }
 
+    /// How many the base has.
+    pub fn before(&self) -> usize {
+        self.base
+    }
+
     /// Only these (ascending).
     pub fn only(self, ids: Vec<u32>) -> Self {
         Self { ids, ..self }

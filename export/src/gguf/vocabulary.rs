@@ -64,11 +64,12 @@ pub struct Proof {
 }
 
 impl Text {
-    /// Reads all text of the languages.
+    /// Reads all text of the languages. Where lines are written with a space before them (`spaced`),
+    /// they are counted with it too, and proved on with it.
     ///
     /// # Errors
     /// When there is no text of one of them, or a source cannot be read.
-    pub fn read(options: &Options, tokenizer: &TextTokenizer) -> Result<Self> {
+    pub fn read(options: &Options, tokenizer: &TextTokenizer, spaced: bool) -> Result<Self> {
         let mut builder = ShortlistBuilder::new(tokenizer);
         let mut held_out: Vec<String> = Vec::new();
         let mut counts = vec![(0u64, 0usize); options.languages.len()];
@@ -82,13 +83,15 @@ impl Text {
                         else {
                             continue;
                         };
+                        let spaced = spaced.then(|| format!(" {line}"));
                         if hash(line).is_multiple_of(HELD_OUT) {
                             if *held < MOST_HELD_OUT {
-                                held_out.push(line.to_owned());
+                                held_out.push(spaced.unwrap_or_else(|| line.to_owned()));
                                 *held += 1;
                             }
                         } else {
                             builder.add_text(line);
+                            spaced.iter().for_each(|line| builder.add_text(line));
                             *lines += 1;
                         }
                     }
@@ -137,19 +140,27 @@ impl Text {
         Ok(all.only(ids))
     }
 
+    /// Tokens that the text needs, with all that merging passes through.
+    pub fn needed(&self) -> &[u32] {
+        self.needed.ids()
+    }
+
     /// Whether the languages are all that a model knows.
     fn covers(&self, model: &TrainedModel) -> bool {
         model.languages.iter().chain(&model.targets).all(|lang| self.languages.contains(lang))
     }
 
     /// Compares the tokens of held-out text from before and from a file's own tokenizer.
+    ///
+    /// # Errors
+    /// After [`interrupt::stop`].
     pub fn prove(
         &self,
         before: (&TextTokenizer, Option<&Shortlist>),
         after: (&TextTokenizer, Option<&Shortlist>),
         tokens: &Tokens,
         row_bytes: u64,
-    ) -> Proof {
+    ) -> Result<Proof> {
         let encode =
             |(tokenizer, list): (&TextTokenizer, Option<&Shortlist>), line: &str| match list {
                 Some(list) => list.encode(tokenizer, line),
@@ -164,13 +175,14 @@ impl Text {
             let [all_old, all_new] = &mut lengths;
             *all_old += old.len();
             *all_new += new.len();
+            interrupt::check()?;
         }
-        let (held_out, gone) =
-            (self.held_out.len(), before.0.vocabulary().saturating_sub(tokens.ids().len()));
-        Proof {
+        let gone = tokens.before().saturating_sub(tokens.ids().len());
+        let held_out = self.held_out.len();
+        Ok(Proof {
             languages: self.languages.iter().map(|lang| lang.code().to_owned()).collect(),
             lines: self.counted,
-            tokens_before: before.0.vocabulary(),
+            tokens_before: tokens.before(),
             tokens: tokens.ids().len(),
             held_out,
             different,
@@ -178,7 +190,7 @@ impl Text {
             lengths,
             unreadable,
             bytes_saved: gone as u64 * row_bytes,
-        }
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whisper as one file of our own layout.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -10,6 +11,10 @@ use super::content::{Content, Item, Plan};
 use super::keys;
 use super::llm::whole;
 use super::quant::Quant;
+use super::whisper_vocabulary::Cut;
+
+/// The token table.
+pub const TABLE: &str = "d.token_embd.weight";
 
 /// Imports a Whisper model of others in full precision, for [`plan`] to start from.
 ///
@@ -21,26 +26,48 @@ pub fn imported(foreign: &Path, folder: &Path) -> Result<WeightFile> {
     Ok(WeightFile::open(&path)?)
 }
 
-/// Plans the file: an imported one's tensors and keys, in other types.
+/// Plans the file: an imported one's tensors and keys, in other types and, if `cut`, with fewer tokens.
 ///
 /// # Errors
 /// When `file` is no imported Whisper model.
-pub fn plan<'a>(file: &'a WeightFile, name: &str, quant: Quant) -> Result<Plan<'a>> {
-    let config = WhisperConfig::from_file(file)?;
+pub fn plan<'a>(
+    file: &'a WeightFile,
+    name: &str,
+    quant: Quant,
+    cut: Option<&Cut>,
+) -> Result<Plan<'a>> {
+    let mut config = WhisperConfig::from_file(file)?;
     let mut metadata = keys::unchanged(file, Some(name), quant);
     let own = |key: &str| key.starts_with("whisper.") || key.starts_with("tokenizer.");
     let kept = file.metadata().iter().filter(|(key, _)| own(key));
-    metadata.extend(kept.map(|(key, value): (&String, &Value)| (key.clone(), value.clone())));
+    for (key, value) in kept {
+        let value = cut.map_or_else(|| Ok(value.clone()), |cut| cut.key(key, value))?;
+        metadata.push((key.clone(), value));
+    }
+    if let Some(cut) = cut {
+        config.vocabulary = cut.tokens().ids().len();
+        // By its number of tokens it would be none that knows languages.
+        metadata.retain(|(key, _)| key != WhisperConfig::MULTILINGUAL);
+        let multilingual = Value::Bool(config.multilingual);
+        metadata.push((WhisperConfig::MULTILINGUAL.to_owned(), multilingual));
+    }
     let items = file.tensors().iter().map(|tensor| {
-        let (name, shape) = (&tensor.name, &tensor.shape);
+        let (name, mut shape) = (&tensor.name, tensor.shape.clone());
         let layers =
             if name.starts_with("a.") { config.encoder_layers } else { config.decoder_layers };
-        let choice = quant.choose(name, shape, layers, name == "d.token_embd.weight");
-        let content = match shape[..] {
-            [rows, _] => whole(file, name, rows),
+        let choice = quant.choose(name, &shape, layers, name == TABLE);
+        let content = match (cut, &mut shape[..]) {
+            (Some(cut), [rows, width]) if name == TABLE => {
+                *rows = config.table_rows();
+                let ids = cut.tokens().ids().to_vec();
+                let empty = (ids.len()..*rows).map(|place| (place, vec![0.0; *width]));
+                let replaced = empty.collect::<BTreeMap<_, _>>();
+                Content::Rows { file, name: name.clone(), rows: ids, replaced }
+            }
+            (_, [rows, _]) => whole(file, name, *rows),
             _ => Content::Made(Box::new(move || Ok(file.floats(name)?.1))),
         };
-        Item { name: name.clone(), shape: shape.clone(), choice, content }
+        Item { name: name.clone(), shape, choice, content }
     });
     Ok(Plan::new(metadata, items.collect()))
 }

@@ -1,7 +1,8 @@
 //! ONNX files of anyone, looked into: what goes in and out, operators, weights.
 //!
 //! The message is walked where it lies; of its weights only names, types, shapes and places are kept.
-//! Every length is checked against what is there, so memory stays linear in the file's size.
+//! Every length is checked against what is there, and everything that is kept has a name, so memory stays
+//! below [`OnnxFile::SHARE`] bytes for each of the file's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -92,8 +93,14 @@ const ELEMENTS: [(&str, u64); 25] = [
 
 /// Graphs inside of operators inside of graphs.
 const DEEPEST: usize = 16;
+/// Most dimensions of a weight.
+const MOST_DIMENSIONS: usize = 16;
 
 impl OnnxFile {
+    /// Bytes that looking into a file holds at most for each of its own. Weights of one letter and
+    /// nothing else come near.
+    pub const SHARE: usize = 96;
+
     /// Whether the bytes, nine at least, begin as an ONNX file does: with the version of the format.
     /// A safetensors file whose header's length begins alike has `{` for its ninth.
     pub fn looks_like(bytes: &[u8]) -> bool {
@@ -221,7 +228,7 @@ impl OnnxFile {
             match field? {
                 (1, Field::Number(dim)) => shape.push(dim),
                 (1, Field::Bytes(mut packed)) => {
-                    while !packed.is_empty() {
+                    while !packed.is_empty() && shape.len() <= MOST_DIMENSIONS {
                         shape.push(decode_varint(&mut packed)?);
                     }
                 }
@@ -240,7 +247,11 @@ impl OnnxFile {
         }
         let name = made.unwrap_or(name);
         ensure!(!name.is_empty(), "weight {} has no name", self.tensors.len());
-        ensure!(shape.len() <= 16, "weight {name:?} has {} dimensions", shape.len());
+        let dimensions = shape.len();
+        ensure!(
+            dimensions <= MOST_DIMENSIONS,
+            "weight {name:?} has {dimensions} dimensions or more"
+        );
         let known = usize::try_from(element).ok().and_then(|element| ELEMENTS.get(element));
         let (kind, bits) =
             known.map_or((format!("type {element}"), 0), |&(kind, bits)| (kind.to_owned(), bits));
@@ -362,6 +373,7 @@ fn port(message: &[u8]) -> Result<Port> {
             _ => {}
         }
     }
+    ensure!(!name.is_empty(), "an input or output without a name");
     Ok(Port { name, kind, shape })
 }
 

@@ -52,6 +52,7 @@ pub(super) fn dimensions(file: &WeightFile) -> Result<(WhisperConfig, AdapterCon
         text_positions: 0,
         decoder_layers: 0,
         vocabulary: 0,
+        multilingual: false,
     };
     let fault = |key: &str, reason: &str| FileError::metadata(file.path(), key, reason);
     if !encoder.width.is_multiple_of(encoder.heads) {

@@ -22,12 +22,24 @@ pub struct WhisperConfig {
     pub decoder_layers: usize,
     /// Tokens; the stored table may have rows beyond.
     pub vocabulary: usize,
+    /// Whether it is told language and task; English-only models are not.
+    pub multilingual: bool,
 }
 
 /// Largest value of any dimension that is believed.
 const LIMIT: u64 = 1 << 20;
+/// Tokens of the smallest published model that knows languages; English-only ones have one less.
+const KNOWING_LANGUAGES: usize = 51_865;
 
 impl WhisperConfig {
+    /// Key of [`WhisperConfig::multilingual`]; where it is missing, the number of tokens says it.
+    pub const MULTILINGUAL: &'static str = "whisper.multilingual";
+
+    /// Whether a published model with so many tokens knows languages.
+    pub fn knows_languages(vocabulary: usize) -> bool {
+        vocabulary >= KNOWING_LANGUAGES
+    }
+
     /// Rows of the stored token table: the vocabulary rounded up to what fast products take.
     pub fn table_rows(&self) -> usize {
         self.vocabulary.next_multiple_of(16)
@@ -48,7 +60,14 @@ impl WhisperConfig {
                 value => Err(wrong(file, &key, &format!("{value} is out of range"))),
             }
         };
+        let vocabulary = read("vocabulary")?;
+        let multilingual = match file.metadata().get(Self::MULTILINGUAL) {
+            None => Self::knows_languages(vocabulary),
+            Some(Value::Bool(multilingual)) => *multilingual,
+            Some(_) => return Err(wrong(file, Self::MULTILINGUAL, "is not a bool")),
+        };
         let config = Self {
+            multilingual,
             mel_bins: read("mel_bins")?,
             audio_positions: read("audio_positions")?,
             text_positions: read("text_positions")?,
@@ -56,7 +75,7 @@ impl WhisperConfig {
             heads: read("heads")?,
             encoder_layers: read("encoder_layers")?,
             decoder_layers: read("decoder_layers")?,
-            vocabulary: read("vocabulary")?,
+            vocabulary,
         };
         if !config.width.is_multiple_of(config.heads) {
             return Err(wrong(file, "whisper.heads", "does not divide the width"));
@@ -66,7 +85,7 @@ impl WhisperConfig {
 
     /// The keys that [`WhisperConfig::from_file`] reads.
     pub fn metadata(&self) -> Vec<(String, Value)> {
-        [
+        let numbers = [
             ("mel_bins", self.mel_bins),
             ("audio_positions", self.audio_positions),
             ("text_positions", self.text_positions),
@@ -75,9 +94,10 @@ impl WhisperConfig {
             ("encoder_layers", self.encoder_layers),
             ("decoder_layers", self.decoder_layers),
             ("vocabulary", self.vocabulary),
-        ]
-        .map(|(key, value)| (format!("whisper.{key}"), Value::U32(value as u32)))
-        .to_vec()
+        ];
+        let number = |(key, value)| (format!("whisper.{key}"), Value::U32(value as u32));
+        let multilingual = (Self::MULTILINGUAL.to_owned(), Value::Bool(self.multilingual));
+        numbers.map(number).into_iter().chain([multilingual]).collect()
     }
 }
 

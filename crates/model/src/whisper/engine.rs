@@ -73,7 +73,8 @@ impl Whisper {
         let file = WeightFile::open(path)?;
         let config = WhisperConfig::from_file(&file)?;
         let json = file.metadata_str("tokenizer.huggingface.json")?;
-        let tokens = WhisperTokens::parse(json, config.vocabulary, path)?;
+        let size = (config.vocabulary, config.multilingual);
+        let tokens = WhisperTokens::parse(json, size, path)?;
         let list = |key: &str| match file.metadata().get(key).and_then(|value| value.as_array()) {
             Some(Array::I32(ids)) => {
                 Ok(ids.iter().filter_map(|&id| u32::try_from(id).ok()).collect::<Vec<_>>())

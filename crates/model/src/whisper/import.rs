@@ -262,6 +262,7 @@ impl Foreign {
         let dimension = |shape: &[usize], axis: usize| shape.get(axis).copied().unwrap_or(0);
         let conv = shape("a.conv1d.1.weight")?;
         let width = dimension(&conv, 0);
+        let vocabulary = dimension(&shape("d.token_embd.weight")?, 0);
         Ok(WhisperConfig {
             mel_bins: dimension(&conv, 1),
             audio_positions: dimension(&shape("a.position_embd.weight")?, 0),
@@ -270,7 +271,8 @@ impl Foreign {
             heads: width / 64,
             encoder_layers,
             decoder_layers,
-            vocabulary: dimension(&shape("d.token_embd.weight")?, 0),
+            vocabulary,
+            multilingual: WhisperConfig::knows_languages(vocabulary),
         })
     }
 
@@ -324,7 +326,8 @@ pub fn import(source: &Path, output: &Path, quantization: Quantization) -> Resul
     let foreign = Foreign::open(source)?;
     let config = foreign.config()?;
     let tokenizer = foreign.companion("tokenizer.json")?;
-    WhisperTokens::parse(&tokenizer, config.vocabulary, &foreign.folder.join("tokenizer.json"))?;
+    let size = (config.vocabulary, config.multilingual);
+    WhisperTokens::parse(&tokenizer, size, &foreign.folder.join("tokenizer.json"))?;
     let [always, first] = foreign.suppressed()?;
 
     let entries = entries(config.encoder_layers, config.decoder_layers);

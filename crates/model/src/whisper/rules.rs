@@ -116,7 +116,8 @@ mod tests {
 
     fn rules(steps: Option<u32>) -> Rules {
         let json = include_str!("../../tests/whisper/tokenizer.json");
-        let tokens = WhisperTokens::parse(json, COUNT, Path::new("tokenizer.json")).unwrap();
+        let tokens =
+            WhisperTokens::parse(json, (COUNT, false), Path::new("tokenizer.json")).unwrap();
         assert_eq!((tokens.end, tokens.first_timestamp()), (END, ZERO));
         Rules::new(&tokens, &[1, 2], &[3, END], steps)
     }

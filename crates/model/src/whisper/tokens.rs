@@ -46,11 +46,16 @@ fn check(json: &str) -> Result<(), String> {
 }
 
 impl WhisperTokens {
-    /// Reads the content of a `tokenizer.json`; `origin` is named in errors.
+    /// Reads the content of a `tokenizer.json` for a model with so many tokens that is told language
+    /// and task or not; `origin` is named in errors.
     ///
     /// # Errors
     /// When it is no tokenizer, or one without Whisper's special tokens.
-    pub fn parse(json: &str, vocabulary: usize, origin: &Path) -> Result<Self, ModelError> {
+    pub fn parse(
+        json: &str,
+        (vocabulary, multilingual): (usize, bool),
+        origin: &Path,
+    ) -> Result<Self, ModelError> {
         let wrong = |reason: String| ModelError::Companion { path: origin.to_owned(), reason };
         check(json).map_err(|cause| wrong(format!("not a tokenizer: {cause}")))?;
         let tokenizer: Tokenizer =
@@ -69,7 +74,6 @@ impl WhisperTokens {
             Some((code.to_owned(), id))
         };
         // English-only models share the table of tokens but have no use for the others.
-        let multilingual = vocabulary >= 51_865;
         let languages: Vec<_> = (start + 1..translate).filter_map(language).collect();
         let languages = match multilingual {
             true => languages,
@@ -143,7 +147,8 @@ mod tests {
     #[test]
     fn what_would_end_the_program_is_an_error() {
         let json = include_str!("../../tests/whisper/tokenizer.json");
-        let read = |json: &str| WhisperTokens::parse(json, 327, Path::new("tokenizer.json"));
+        let read =
+            |json: &str| WhisperTokens::parse(json, (327, false), Path::new("tokenizer.json"));
         assert!(read(json).is_ok());
         let decoder = json.find("\"decoder\"").unwrap();
         for length in [decoder + 12, decoder + 20, decoder + 40] {

@@ -4,15 +4,21 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
-/// Counts the bytes that each thread holds, and their peak.
+/// Counts the bytes that each thread holds and that all hold together, and their peaks.
 struct Counting;
+
+/// What all threads hold, and the peak of that.
+static ALL: [AtomicIsize; 2] = [AtomicIsize::new(0), AtomicIsize::new(0)];
 
 thread_local! {
     static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
 }
 
 fn count(change: isize) {
+    let all = ALL[0].fetch_add(change, Ordering::Relaxed) + change;
+    ALL[1].fetch_max(all, Ordering::Relaxed);
     let _ = HELD.try_with(|held| {
         let (now, peak) = held.get();
         held.set((now + change, peak.max(now + change)));
@@ -34,7 +40,17 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// The most bytes that were held at once while `work` was done, by whatever thread.
+#[allow(dead_code, reason = "most tests read with one thread")]
+pub fn peak_of_all<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = ALL[0].load(Ordering::Relaxed);
+    ALL[1].store(before, Ordering::Relaxed);
+    let done = work();
+    (done, (ALL[1].load(Ordering::Relaxed) - before).max(0) as usize)
+}
+
 /// The most bytes that `work` held at once.
+#[allow(dead_code, reason = "some tests have work done by several threads")]
 pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let (before, _) = HELD.get();
     HELD.set((before, before));
