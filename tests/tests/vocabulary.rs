@@ -16,11 +16,11 @@ fn whisper_with_fewer_tokens_writes_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let clips = LANGUAGES.map(Sample::of);
-    fs::create_dir(path("text")).unwrap();
+    fs::create_dir_all(path("text/sentences")).unwrap();
     for clip in &clips {
         // Sentences as people write them, and as they begin where something was said before.
         let lines = format!("{}\n{}\n", clip.text, clip.text.to_lowercase()).repeat(60);
-        fs::write(path(&format!("text/{}.txt", clip.lang)), lines).unwrap();
+        fs::write(path(&format!("text/sentences/{}.txt", clip.lang)), lines).unwrap();
     }
     let languages = LANGUAGES.join(",");
     let (whole, few) = (path("whole"), path("few"));
@@ -28,8 +28,7 @@ fn whisper_with_fewer_tokens_writes_the_same() {
     let text = path("text");
     let cut = ["--vocab-for", &languages, "--vocab-text", &text];
     Run::new("partita-export", &[&export[..], &[&whole]].concat()).success();
-    let said =
-        Run::new("partita-export", &[&export[..], &[&few], &cut].concat()).success();
+    let said = Run::new("partita-export", &[&export[..], &[&few], &cut].concat()).success();
     assert!(said.contains("of 51865 tokens"), "{said}");
     let file = |folder: &str| format!("{folder}/whisper-base-Q6_K.gguf");
     let [before, after] = [&whole, &few].map(|folder| fs::metadata(file(folder)).unwrap().len());

@@ -83,7 +83,8 @@ impl Drawn {
     /// All of it in a line for people.
     pub fn render(&self) -> String {
         let list = |counts: &BTreeMap<String, u64>| {
-            let counts: Vec<String> = counts.iter().map(|(name, n)| format!("{name} {n}")).collect();
+            let counts: Vec<String> =
+                counts.iter().map(|(name, n)| format!("{name} {n}")).collect();
             counts.join(", ")
         };
         let sentences = match self.sentences.is_empty() {
@@ -133,7 +134,11 @@ mod tests {
             src: String::new(),
             tgt: String::new(),
         };
-        drawn.join(&Drawn::of_text(&[sentence("de", "en"), sentence("de", ""), sentence("de", "en")]));
+        drawn.join(&Drawn::of_text(&[
+            sentence("de", "en"),
+            sentence("de", ""),
+            sentence("de", "en"),
+        ]));
         assert_eq!(drawn.count(), 4);
         assert!(drawn.render().ends_with("25.0 % noise alone; sentences: de 1, de-en 2"));
         assert!(Drawn::of(&[]).is_empty() && Drawn::default().padded_share() == 0.0);

@@ -35,7 +35,7 @@ pub enum ModelError {
     },
     /// A tensor operation that failed: shapes, memory or device.
     #[error("tensor operation: {0}")]
-    Tensor(#[from] candle_core::Error),
+    Tensor(#[source] candle_core::Error),
     /// A tokenizer that failed.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
@@ -45,4 +45,14 @@ pub enum ModelError {
     /// Something that the model cannot do: a language, a translation target, an option.
     #[error("{0}")]
     Unsupported(String),
+}
+
+impl From<candle_core::Error> for ModelError {
+    /// Without the backtrace that candle adds where `RUST_BACKTRACE` is set: a message is one line.
+    fn from(mut error: candle_core::Error) -> Self {
+        while let candle_core::Error::WithBacktrace { inner, .. } = error {
+            error = *inner;
+        }
+        Self::Tensor(error)
+    }
 }

@@ -148,7 +148,9 @@ fn drawn(drawn: &Drawn) -> String {
         parts.push(counted("clips", &drawn.clips));
     }
     if !drawn.sentences.is_empty() {
-        parts.push("Sentences of tasks without audio; two languages: with a translation.".to_owned());
+        parts.push(
+            "Sentences of tasks without audio; two languages: with a translation.".to_owned(),
+        );
         parts.push(counted("sentences", &drawn.sentences));
     }
     parts.join("\n\n")
