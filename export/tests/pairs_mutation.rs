@@ -7,7 +7,6 @@
 
 #[path = "../../crates/model/tests/damage/mod.rs"]
 mod damage;
-#[allow(dead_code, reason = "another test uses all of it")]
 mod small;
 
 use candle_core::Device;
