@@ -24,6 +24,7 @@ fn options(world: &World, quant: Quant, out: &str) -> Options {
         name: Some(out.to_owned()),
         shard_size: None,
         calibration: None,
+        card: Vec::new(),
         out: world.out(out),
     }
 }

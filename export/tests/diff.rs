@@ -79,9 +79,18 @@ fn keys_types_shapes_and_names_are_told_apart() {
         let model = world.llm.to_str().unwrap().to_owned();
         let (projector, vocabulary, shard_size) = (None, None, None);
         let name = Some("small".to_owned());
-        let calibration = None;
-        let options =
-            Options { model, quant, projector, vocabulary, name, shard_size, calibration, out };
+        let (calibration, card) = (None, Vec::new());
+        let options = Options {
+            model,
+            quant,
+            projector,
+            vocabulary,
+            name,
+            shard_size,
+            calibration,
+            card,
+            out,
+        };
         export(&options).unwrap().files.remove(0).path
     };
     let [float, small] = [Quant::F32, Quant::Q4_0].map(quantized);

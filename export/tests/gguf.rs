@@ -29,6 +29,7 @@ fn options(world: &World, quant: Quant, out: &Path) -> Options {
         name: Some("small".to_owned()),
         shard_size: None,
         calibration: None,
+        card: Vec::new(),
         out: out.to_owned(),
     }
 }
@@ -124,6 +125,29 @@ fn a_packed_model_is_exported_as_the_run_that_it_was() {
             assert_eq!(one.0, other.0);
             let off = one.1.iter().zip(&other.1).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(off < 1e-5, "{name}: {tensor}: {off}");
+        }
+    }
+}
+
+#[test]
+fn files_say_what_whoever_ships_them_says() {
+    let world = World::make(Made::default());
+    let out = world.out("card");
+    let said = ["author=Ada", "license=apache-2.0", "url=https://example.org/a=b", "version=v3"];
+    let card = said.map(|text| partita_export::gguf::card::entry(text).unwrap()).to_vec();
+    let name = Some("mine-5K-v2.0".to_owned());
+    export(&Options { name, card, ..options(&world, Quant::Q8_0, &out) }).unwrap();
+    for file in ["mine-5K-v2.0-Q8_0.gguf", "mmproj-mine-5K-v2.0-Q8_0.gguf"] {
+        let file = WeightFile::open(&out.join(file)).unwrap();
+        for (key, value) in [
+            ("author", "Ada"),
+            ("license", "apache-2.0"),
+            ("url", "https://example.org/a=b"),
+            ("version", "v3"),
+            ("basename", "mine"),
+            ("name", "mine-5K-v2.0"),
+        ] {
+            assert_eq!(file.metadata_str(&format!("general.{key}")).unwrap(), value, "{key}");
         }
     }
 }

@@ -20,6 +20,7 @@ fn exported(world: &World, quant: Quant, calibrated: bool) -> Report {
         name: Some("small".to_owned()),
         shard_size: None,
         calibration,
+        card: Vec::new(),
         out: world.out(&name),
     })
     .unwrap()
@@ -79,6 +80,7 @@ fn models_that_cannot_hear_are_not_calibrated() {
         name: None,
         shard_size: None,
         calibration: Some(calibration::Options { manifest: world.manifest(), clips: 1 }),
+        card: Vec::new(),
         out: world.out("none"),
     };
     let error = export(&options).unwrap_err().to_string();

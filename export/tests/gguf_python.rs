@@ -42,6 +42,7 @@ fn the_independent_reader_finds_the_same() {
             name: Some("small".to_owned()),
             shard_size: None,
             calibration: None,
+            card: Vec::new(),
             out: out.clone(),
         })
         .unwrap();

@@ -47,6 +47,7 @@ fn options(model: &Path, out: &Path, text: &Path, languages: &[&str]) -> Options
         name: Some("cut".to_owned()),
         shard_size: None,
         calibration: None,
+        card: Vec::new(),
         out: out.to_owned(),
     }
 }

@@ -22,6 +22,7 @@ fn nothing_is_left_behind() {
         name: Some("small".to_owned()),
         shard_size: None,
         calibration: None,
+        card: Vec::new(),
         out: out.clone(),
     });
     let error = error.unwrap_err().to_string();

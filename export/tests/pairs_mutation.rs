@@ -46,6 +46,7 @@ static PAIRS: LazyLock<[Pair; 2]> = LazyLock::new(|| {
         name: Some("ours".to_owned()),
         shard_size: None,
         calibration: None,
+        card: Vec::new(),
         out: out.clone(),
     })
     .unwrap();

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use partita_model::tokens::Lang;
 
-use super::{Options, Quant, calibration, export, render, vocabulary};
+use super::{Options, Quant, calibration, card, export, render, vocabulary};
 use crate::interrupt;
 
 /// Arguments of `partita-export gguf`.
@@ -42,6 +42,11 @@ pub struct GgufArgs {
     /// Name of the files, without quantization; the model's own when not given
     #[arg(long)]
     name: Option<String>,
+    /// What the files say of themselves, as `author=Ada`: author, basename, description, doi, finetune,
+    /// license, license.link, license.name, organization, repo_url, source.url, url, version (may be
+    /// given several times)
+    #[arg(long, value_name = "KEY=TEXT", value_parser = card::entry)]
+    card: Vec<(String, String)>,
     /// Cut a language model that is larger than so many bytes into several files (`2G`, `500M`)
     #[arg(long, value_name = "SIZE", value_parser = size)]
     shard_size: Option<u64>,
@@ -96,6 +101,7 @@ impl GgufArgs {
             name: self.name,
             shard_size: self.shard_size,
             calibration,
+            card: self.card,
             out: self.out,
         })?;
         Ok(match self.json {

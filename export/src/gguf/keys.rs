@@ -38,11 +38,12 @@ pub fn general(card: &Card) -> Vec<(String, Value)> {
     let (base, base_name) = card.base;
     let key = |name: &str| format!("general.{name}");
     let text = |name: &str| base.metadata().get(&key(name)).and_then(Value::as_str);
+    let (basename, version) = super::card::parts(card.name);
     let mut keys: Vec<(String, Value)> = vec![
         (key("architecture"), card.architecture.into()),
         (key("type"), card.kind.into()),
         (key("name"), card.name.into()),
-        (key("basename"), card.name.into()),
+        (key("basename"), basename.into()),
         (key("finetune"), "speech".into()),
         (key("description"), Value::String(card.description.clone())),
         (key("size_label"), Value::String(size_label(card.parameters))),
@@ -50,6 +51,7 @@ pub fn general(card: &Card) -> Vec<(String, Value)> {
         (key("alignment"), Value::U32(32)),
         (key("tags"), ["speech-to-text", "speech-translation"].map(str::to_owned).to_vec().into()),
     ];
+    keys.extend(version.map(|version| (key("version"), version.into())));
     for name in ["license", "license.name", "license.link"] {
         keys.extend(text(name).map(|value| (key(name), value.into())));
     }
@@ -132,6 +134,17 @@ pub fn provenance(model: &Path) -> Result<Vec<(String, Value)>> {
         let stages: Vec<String> =
             order.iter().filter_map(|stage| Some(stage.as_str()?.to_owned())).collect();
         keys.push((key("stages"), stages.into()));
+    }
+    let speech = recipe.get("data").and_then(|data| data.get("speech"));
+    let manifests = speech.and_then(toml::Value::as_array).into_iter().flatten();
+    let manifests = manifests.filter_map(|path| Path::new(path.as_str()?).file_stem()?.to_str());
+    let mut count = 0;
+    for name in manifests {
+        keys.push((format!("general.dataset.{count}.name"), name.into()));
+        count += 1;
+    }
+    if count > 0 {
+        keys.push(("general.dataset.count".to_owned(), Value::U32(count)));
     }
     Ok(keys)
 }

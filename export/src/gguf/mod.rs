@@ -10,6 +10,7 @@
 //! would refuse ([`rules`]) is refused before a byte is written.
 
 pub mod calibration;
+pub mod card;
 pub mod changed;
 pub mod cli;
 pub mod content;
@@ -67,6 +68,8 @@ pub struct Options {
     pub shard_size: Option<u64>,
     /// Clips by which scales are chosen for what matters.
     pub calibration: Option<calibration::Options>,
+    /// What is said of it in keys `general.*` ([`card::entry`]), in the place of what is known.
+    pub card: Vec<(String, String)>,
     /// The folder that gets the files.
     pub out: PathBuf,
 }
@@ -132,7 +135,7 @@ fn name(options: &Options) -> Result<String> {
 fn write(
     plan: &Plan,
     pending: &mut Pending,
-    name: &str,
+    (name, card): (&str, &[(String, String)]),
     quant: Quant,
     most: Option<u64>,
 ) -> Result<Written> {
@@ -142,6 +145,9 @@ fn write(
     let (mut losses, mut bytes, mut first) = (Vec::<Loss>::new(), 0, None);
     for (number, items) in shards.into_iter().enumerate() {
         let mut metadata = if number == 0 { plan.metadata.clone() } else { Vec::new() };
+        if number == 0 {
+            card::say(&mut metadata, card);
+        }
         let mut name = format!("{stem}.gguf");
         if count > 1 {
             // llama.cpp's names and keys; it finds the others by the first one's.
@@ -196,7 +202,7 @@ fn plain_whisper(
     let plan = whisper::plan(file, name, options.quant, cut.as_ref())?;
     let row = plan.item(whisper::TABLE).context("no token table")?.row_bytes();
     let proof = cut.map(|cut| cut.proof(row)).transpose()?;
-    let written = write(&plan, pending, name, options.quant, options.shard_size)?;
+    let written = write(&plan, pending, (name, &options.card), options.quant, options.shard_size)?;
     Ok(report(vec![written], Vec::new(), proof))
 }
 
@@ -217,7 +223,7 @@ fn language_model(
     let plan = llm::plan(&merged, options.quant, &cut.tokens, &BTreeMap::new(), keys)?;
     rules::check_llm(&plan, false)?;
     let proof = cut.proof(options, &plan, (&tokenizer, None), pending)?;
-    let written = write(&plan, pending, name, options.quant, options.shard_size)?;
+    let written = write(&plan, pending, (name, &options.card), options.quant, options.shard_size)?;
     let notices = match plan.text("tokenizer.chat_template") {
         None => vec!["the file has no chat template, as its base has none".to_owned()],
         Some(_) => Vec::new(),
@@ -296,10 +302,11 @@ fn pair(
     rules::check_llm(&plan, true)?;
     rules::check_projector(&projector.plan, llm::width(&llm)?)?;
     let proof = cut.proof(options, &plan, (&tokenizer, Some(&model.config.shortlist)), pending)?;
-    let text = write(&plan, pending, name, options.quant, options.shard_size)?;
+    let text = write(&plan, pending, (name, &options.card), options.quant, options.shard_size)?;
     // Stock tools take encoder and adapter in one file only.
     let name = format!("mmproj-{name}");
-    let speech = write(&projector.plan, pending, &name, projector_quant, None)?;
+    let named = (name.as_str(), &options.card[..]);
+    let speech = write(&projector.plan, pending, named, projector_quant, None)?;
     let report = report(vec![text, speech], projector.notices, proof);
     Ok(Report { calibration: calibrated, ..report })
 }

@@ -213,6 +213,7 @@ impl World {
             name: Some("others".to_owned()),
             shard_size: None,
             calibration: None,
+            card: Vec::new(),
             out: out.clone(),
         })
         .unwrap();
