@@ -197,6 +197,19 @@ fn the_overlay_is_dragged_and_resized_and_locked_it_lets_clicks_through() {
     drag(&desk, [&right, &middle], ["10", "0"]);
     let wider = geometry(&desk)[2];
     assert!((780..=820).contains(&wider), "{wider} wide");
+    // Without a mouse: moved down and right, made narrower, from the window's own keys.
+    let window = desk.window_named("Partita").unwrap();
+    desk.output("xdotool", &["windowactivate", "--sync", &window]);
+    let [x, y, ..] = geometry(&desk);
+    for keys in ["ctrl+shift+Right", "ctrl+shift+Down", "ctrl+shift+Home"] {
+        desk.key(keys);
+    }
+    let [right, down, wide, high] = geometry(&desk);
+    assert!(
+        right > x && down > y && wide < wider && high == 130,
+        "{right}, {down}, {wide}, {high}"
+    );
+    let wider = wide;
     desk.quit();
     assert!(desk.settings().contains(&format!("{wider}.0")), "{}", desk.settings());
 

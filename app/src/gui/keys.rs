@@ -32,12 +32,19 @@ pub enum Command {
     Quit,
 }
 
-/// Arrows and where they point.
-const ARROWS: [(Key, Vec2); 4] = [
+/// Keys that move the overlay, and where to.
+const MOVES: [(Key, Vec2); 4] = [
     (Key::ArrowLeft, vec2(-1.0, 0.0)),
     (Key::ArrowRight, vec2(1.0, 0.0)),
     (Key::ArrowUp, vec2(0.0, -1.0)),
     (Key::ArrowDown, vec2(0.0, 1.0)),
+];
+/// Keys that change its size. Arrows with Alt belong to window managers.
+const SIZES: [(Key, Vec2); 4] = [
+    (Key::Home, vec2(-1.0, 0.0)),
+    (Key::End, vec2(1.0, 0.0)),
+    (Key::PageUp, vec2(0.0, -1.0)),
+    (Key::PageDown, vec2(0.0, 1.0)),
 ];
 /// How far one press goes, in points.
 const STEP: f32 = 20.0;
@@ -85,10 +92,12 @@ pub fn pressed(ctx: &Context) -> Vec<Command> {
         on(Modifiers::COMMAND, Key::E, Command::Export);
         on(Modifiers::COMMAND, Key::Q, Command::Quit);
         // Where one writes, they select words.
-        for (key, towards) in ARROWS.into_iter().filter(|_| free) {
-            let by = towards * STEP;
-            on(Modifiers::COMMAND | Modifiers::SHIFT, key, Command::Place(by, Vec2::ZERO));
-            on(Modifiers::COMMAND | Modifiers::ALT, key, Command::Place(Vec2::ZERO, by));
+        let with = Modifiers::COMMAND | Modifiers::SHIFT;
+        for (key, towards) in MOVES.into_iter().filter(|_| free) {
+            on(with, key, Command::Place(towards * STEP, Vec2::ZERO));
+        }
+        for (key, towards) in SIZES.into_iter().filter(|_| free) {
+            on(with, key, Command::Place(Vec2::ZERO, towards * STEP));
         }
         commands
     })
@@ -114,7 +123,7 @@ mod tests {
         let moved = Command::Place(vec2(STEP, 0.0), Vec2::ZERO);
         assert_eq!(commands(Key::ArrowRight, ctrl | Modifiers::SHIFT), [moved]);
         let lower = Command::Place(Vec2::ZERO, vec2(0.0, -STEP));
-        assert_eq!(commands(Key::ArrowUp, ctrl | Modifiers::ALT), [lower]);
+        assert_eq!(commands(Key::PageUp, ctrl | Modifiers::SHIFT), [lower]);
         assert_eq!(commands(Key::ArrowUp, ctrl), []);
         assert_eq!(commands(Key::P, ctrl), [Command::Pause]);
         // In a frame, as pages do.

@@ -30,8 +30,8 @@ pub fn show(ui: &mut Ui, settings: &mut Settings) {
         row(
             ui,
             "Show the overlay",
-            "Captions above all other windows: Ctrl+O. Ctrl+Shift with arrows moves them, Ctrl+Alt \
-             with arrows makes them larger or smaller.",
+            "Captions above all other windows: Ctrl+O. Ctrl+Shift with arrows moves them, with Home, \
+             End, Page Up and Page Down makes them smaller or larger.",
             |ui| switch(ui, &mut overlay.open, "Show the overlay"),
         );
         row(ui, "Text", "", |ui| choice(ui, &mut overlay.shown, &SHOWN, "Text"));
