@@ -107,6 +107,20 @@ fn in_full_precision_the_pair_is_the_model() {
 }
 
 #[test]
+fn halves_are_held_as_they_are() {
+    let world = World::make(Made::default());
+    for quant in [Quant::F16, Quant::Bf16] {
+        let (_, file) = exported(&world, quant);
+        let pair = ExportedModel::open(&file).unwrap();
+        let stored = heard(&pair.engine(&Device::Cpu).unwrap());
+        let floats = heard(&pair.engine_with(FLOAT, &Device::Cpu).unwrap());
+        let off = difference(&stored.1, &floats.1);
+        println!("{quant}: scores differ by {off:e}");
+        assert!(off < 1e-5, "{quant}: quantized when loaded: {off}");
+    }
+}
+
+#[test]
 fn a_packed_model_is_exported_as_the_run_that_it_was() {
     let world = World::make(Made::default());
     let (_, of_run) = exported(&world, Quant::F32);

@@ -259,7 +259,7 @@ impl<'a> FileSource<'a> {
     /// The stored type, or the level's own where the stored one has no fast product here.
     fn fitting(&self, stored: GgmlDType, shape: &[usize]) -> GgmlDType {
         let fast = match stored {
-            GgmlDType::F32 | GgmlDType::F16 => true,
+            GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => true,
             GgmlDType::Q4K | GgmlDType::Q6K => is_fast_row(shape),
             other => other == self.level.decoding_type() && is_fast_row(shape),
         };
