@@ -174,6 +174,26 @@ fn what_is_not_damaged_loads() {
     assert_eq!(survives(&with_template(longer.as_bytes()), 0, load_others), Ok(()));
 }
 
+/// Little that makes much.
+#[test]
+fn greedy_templates_are_stopped() {
+    for template in [
+        "{{ messages | tojson(indent=100000000) }}",
+        "{{ messages[0].content | indent(1000000000) }}",
+        "{{ messages[0].content | indent(width=1000000000, first=true, blank=true) }}",
+        "{{ ('x' * 60000) * 60000 }}",
+        "{{ 'x'.center(1000000000) }}",
+        "{{ '%1000000000d' | format(1) }}",
+        "{{ range(1000000000) | list | length }}",
+        "{% set ns = namespace(a='x') %}{% for i in range(60) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}{{ ns.a }}",
+    ] {
+        let begun = std::time::Instant::now();
+        let found = survives(&with_template(template.as_bytes()), RENDERING, load_others);
+        println!("{:?}: {template}: {found:?}", begun.elapsed());
+        assert!(found.is_err() && begun.elapsed().as_secs() < 20, "{template}: {found:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(cases(100))]
 

@@ -246,7 +246,13 @@ impl Scribe {
             self.settled = None;
         }
         self.written = self.write(true, 1)?;
-        if self.written.doubtful || self.written.average_log_probability < CLEAR {
+        let likely = self.written.average_log_probability;
+        if self.written.doubtful || likely < CLEAR {
+            tracing::debug!(
+                likely,
+                doubtful = self.written.doubtful,
+                "a text in doubt: more hypotheses"
+            );
             if let Some(Said { lang, text }) = self.anew()? {
                 return Ok(Said { lang, text: self.once(&text, samples) });
             }

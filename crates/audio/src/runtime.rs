@@ -29,7 +29,7 @@ pub fn onnx_runtime(library: &Path) -> Result<Environment, AudioError> {
     let builder = ort::init_from(&path).map_err(|e| failure(e.to_string()))?;
     // What goes wrong comes back as an error; the library would print it beside that, in colours.
     let log = |_: LogLevel, _: &str, _: &str, place: &str, message: &str| {
-        tracing::debug!(place, "ONNX Runtime: {message}");
+        tracing::trace!(place, "ONNX Runtime: {message}");
     };
     let builder = builder.with_telemetry(false).with_logger(Arc::new(log));
     let environment = builder.build().map_err(|e| failure(e.to_string()))?;

@@ -177,7 +177,9 @@ fn read(path: &Path, width: usize) -> Result<Vec<Vec<f32>>> {
 fn outputs(model: &Model) -> Vec<String> {
     match model {
         Model::Whisper(whisper) => {
-            (0..whisper.config().vocabulary).map(|id| format!("whisper {id}")).collect()
+            let name = |id: u32| whisper.piece(id).unwrap_or_else(|| id.to_string());
+            let ids = 0..whisper.config().vocabulary as u32;
+            ids.map(|id| format!("whisper {}", name(id))).collect()
         }
         Model::Speech(engine) => names(engine.model().vocabulary()),
         Model::Graphs(engine) => names(engine.model().vocabulary()),

@@ -7,7 +7,7 @@ use crate::error::ModelError;
 use crate::files::{FileError, Value, WeightFile};
 use crate::tokens::TextTokenizer;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::ValueKind;
+use minijinja::value::{Rest as Others, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use std::path::PathBuf;
@@ -39,6 +39,9 @@ const METHODS: [&str; 14] = [
     "values",
     "get",
 ];
+
+/// Arguments of whatever number and kind.
+type Rest = Others<minijinja::Value>;
 
 /// A chat template (Jinja, as Hugging Face's tokenizers have it).
 #[derive(Debug)]
@@ -113,6 +116,17 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |reason: String| -> Result<String, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, reason))
         });
+        // What tools are offered is written so, not what a user says; it counts as steps only what it
+        // has made already.
+        environment.add_filter(
+            "tojson",
+            |_: &minijinja::Value, _: Rest| -> Result<String, Error> {
+                Err(Error::new(
+                    ErrorKind::InvalidOperation,
+                    "a user's turn has nothing for `tojson`",
+                ))
+            },
+        );
         // What day it is must not change what is heard.
         environment.add_function("strftime_now", |_: String| "26 Jul 2024");
         environment.render_str(

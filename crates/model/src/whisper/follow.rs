@@ -81,6 +81,7 @@ impl LiveEngine for Whisper {
                 self.heard = Some(Heard { no_speech, ..heard });
             }
             let heard = self.heard()?;
+            tracing::debug!(%language, language_probability, "a language in doubt: the full window");
             (language, language_probability) = choice(heard);
             if language_probability < SURE {
                 let limit = self.most(heard.seconds());

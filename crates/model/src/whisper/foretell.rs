@@ -18,6 +18,11 @@ impl Whisper {
         Ok(tokens)
     }
 
+    /// A token as the tokenizer has it, which is the same in files with fewer tokens.
+    pub fn piece(&self, token: u32) -> Option<String> {
+        self.tokens.piece(token)
+    }
+
     /// Logits `[answer][vocabulary]` of each token of an answer ([`Whisper::answer`]), told the
     /// language and the tokens before it, for an encoder's output ([`Whisper::encode`]); of a
     /// translation into English if `translate`. `None` for a language that it does not know.

@@ -119,6 +119,11 @@ impl WhisperTokens {
         prompt
     }
 
+    /// A token as the tokenizer has it.
+    pub fn piece(&self, token: u32) -> Option<String> {
+        self.tokenizer.id_to_token(token)
+    }
+
     /// Text of ordinary tokens; special ones and timestamps are left out.
     ///
     /// # Errors
