@@ -18,7 +18,6 @@ readers=(
   "import_mutation damaged_language_models 2000"
   "pairs_mutation damaged_pairs 200"
   "pairs_mutation damaged_pairs_of_others 200"
-  "pairs_mutation damaged_templates 500"
   "tokens_hostile any_bytes 2000"
   "tokens_hostile any_keys 2000"
   "inspect damaged_graphs 5000"

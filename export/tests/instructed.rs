@@ -46,17 +46,17 @@ fn by_hand(llm: &Path, world: &World, question: &str) -> String {
     let audio = adapter.forward(&heard, &[50]).unwrap().0;
 
     let id = |piece: &str| tokenizer.id(piece).unwrap();
-    let mut before = vec![tokenizer.bos().unwrap(), id("<unused40>")];
+    let mut before = vec![tokenizer.bos().unwrap(), id("<start_of_turn>")];
     before.extend(tokenizer.encode(&format!("user\n{question}\n")));
-    let mut behind = vec![id("<unused41>")];
+    let mut behind = vec![id("<end_of_turn>")];
     behind.extend(tokenizer.encode("\n"));
-    behind.push(id("<unused40>"));
+    behind.push(id("<start_of_turn>"));
     behind.extend(tokenizer.encode("model\n"));
     let [before, behind] = [before, behind].map(|ids| network.embed(&ids).unwrap());
     let mut x = Tensor::cat(&[&before, &audio, &behind], 1).unwrap();
     let never = |id: u32| {
         let piece = tokenizer.piece(id).unwrap();
-        piece.starts_with("<unused") || ["<pad>", "<bos>"].contains(&piece)
+        piece.starts_with("<unused") || ["<pad>", "<bos>", "<start_of_turn>"].contains(&piece)
     };
     let mut said = Vec::new();
     for _ in 0..32 {
@@ -66,7 +66,7 @@ fn by_hand(llm: &Path, world: &World, question: &str) -> String {
             network.logits(&last).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let allowed = logits.iter().enumerate().filter(|(id, _)| !never(*id as u32));
         let next = allowed.max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0 as u32;
-        if Some(next) == tokenizer.eos() {
+        if Some(next) == tokenizer.eos() || next == id("<end_of_turn>") {
             break;
         }
         said.push(next);
@@ -128,35 +128,17 @@ fn with_template(llm: &Path, template: &str) -> String {
     let padded = format!("{template:<width$}", width = small::TEMPLATE.len());
     bytes[place..place + padded.len()].copy_from_slice(padded.as_bytes());
     fs::write(llm, bytes).unwrap();
-    match InstructedModel::open(llm) {
-        Err(error) => error.to_string(),
-        Ok(model) => {
-            let mut engine = model.engine(&Device::Cpu).unwrap();
-            engine.transcribe(&tone(), &Request::default()).unwrap_err().to_string()
-        }
-    }
+    InstructedModel::open(llm).unwrap_err().to_string()
 }
 
 #[test]
-fn templates_that_fail_are_named() {
+fn templates_of_unknown_forms_are_named() {
     let world = World::make(Made::default());
     let llm = world.pair_of_others();
     for (template, reason) in [
-        ("{% if %}", "syntax error"),
-        ("nothing at all", "does not say what a user says just once"),
-        ("{{ messages[0].content }}{{ messages[0].content }}", "just once"),
-        ("{{ raise_exception('not me') }}", "not me"),
-        (
-            "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}",
-            "fuel",
-        ),
-        ("{{ messages[0].content.unknown() }}", "unknown method"),
-        ("{{ '{:>9223372036854775808}'.format(1) }}", "unknown method"),
-        ("{% set a = 'x' * 100000 %}{{ a.replace('x', a) }}", "fuel"),
-        ("{{ ''.join(['x' * 1000000] * 100000) }}", "unknown method"),
-        ("{{ 'a'.startswith(['b'] * 100000000) }}", "unknown method"),
-        ("{{ messages[0].content }}{{ 'x' * 70000 }}", "bytes of a turn"),
-        ("{{ raise_exception('\u{1b}]0;it\u{7}') }}", "]0;it"),
+        ("nothing at all", "turns of none of these forms: Llama 3, "),
+        ("{{ '<|im_start|>user' }}", "turns as ChatML has them, without a token `<|im_start|>`"),
+        ("{{ '[SYSTEM_PROMPT]' }}{{ '[INST]' }}", "without a token `[INST]`"),
     ] {
         let error = with_template(&llm, template);
         assert!(error.contains("others-F32.gguf: metadata `tokenizer.chat_template`"), "{error}");

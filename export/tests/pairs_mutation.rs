@@ -1,4 +1,4 @@
-//! Damaged pairs and chat templates: opening, loading and hearing end in an error or a text, and
+//! Damaged pairs: opening, loading and hearing end in an error or a text, and
 //! opening and loading hold no more than the files' size allows.
 //!
 //! `scripts/fuzz.sh` searches for longer.
@@ -25,8 +25,6 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 const SLACK: usize = 256 << 10;
 /// Bytes held for each of the files'.
 const SHARE: usize = 16;
-/// What rendering a template may hold, whatever it says.
-const RENDERING: usize = 64 << 20;
 
 /// Held while bytes of all threads are counted.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -80,7 +78,6 @@ fn pair(which: usize) -> impl Strategy<Value = Pair> {
 /// Puts a pair into files, loads it and lets it hear a tone. Returns how loading ended.
 fn survives(
     pair: &Pair,
-    more: usize,
     load: impl Fn(&Path) -> Result<Box<dyn Engine>, ModelError>,
 ) -> Result<(), String> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +87,7 @@ fn survives(
     fs::write(folder.path().join("mmproj-pair-F32.gguf"), &pair[1]).unwrap();
     let size = pair[0].len() + pair[1].len();
     let (found, held) = peak_of_all(|| load(&llm));
-    assert!(held <= SHARE * size + SLACK + more, "{held} bytes held for {size}");
+    assert!(held <= SHARE * size + SLACK, "{held} bytes held for {size}");
     let one_line = |error: &ModelError| {
         let line = error.to_string();
         assert!(!line.contains('\n') && line.len() < 2000, "{line}");
@@ -112,86 +109,10 @@ fn load_others(llm: &Path) -> Result<Box<dyn Engine>, ModelError> {
     Ok(Box::new(InstructedModel::open(llm)?.engine(&Device::Cpu)?))
 }
 
-/// The pair of others with another template. Data stays where its alignment wants it.
-fn with_template(template: &[u8]) -> Pair {
-    const KEY: &[u8] = b"tokenizer.chat_template";
-    let [mut llm, projector] = PAIRS[1].clone();
-    let key = llm.windows(KEY.len()).position(|window| window == KEY).unwrap();
-    let length = key + KEY.len() + 4;
-    let (begin, old) = (length + 8, small::TEMPLATE.len());
-    let filled = old + template.len().saturating_sub(old).next_multiple_of(32);
-    let mut template = template.to_vec();
-    template.resize(filled, b' ');
-    llm[length..begin].copy_from_slice(&(filled as u64).to_le_bytes());
-    llm.splice(begin..begin + old, template);
-    [llm, projector]
-}
-
-/// Parts that templates are made of, and some that none should be made of.
-const PARTS: [&str; 24] = [
-    "{% for message in messages %}",
-    "{% for i in range(100000) %}",
-    "{% endfor %}",
-    "{% if message.role == 'user' %}",
-    "{% if messages[0]['content'] is string and not x is defined %}",
-    "{% else %}",
-    "{% endif %}",
-    "{{ messages[0].content }}",
-    "{{ message['content'] | trim }}",
-    "{{ bos_token + eos_token * 3 }}",
-    "{% set a = 'x' * 100000 %}",
-    "{% set a = a ~ a %}",
-    "{{ a.replace('x', a) | upper | tojson }}",
-    "{{ messages | tojson(indent=100000000) }}",
-    "{{ range(100000) | list | join(a) }}",
-    "{{ a | indent(100000000) }}",
-    "{% macro m(n) %}{{ m(n) }}{% endmacro %}{{ m(1) }}",
-    "{{ raise_exception(a) }}",
-    "{{ strftime_now('%Y') }}",
-    "{{ [1, 2, 3][::-1] | sum / 0 }}",
-    "{% set ns = namespace(n=9223372036854775807) %}{% set ns.n = ns.n * ns.n + 1 %}",
-    "{{ dict(a=1).items() | first }}",
-    "{{ ((((((((((((((((((((1)))))))))))))))))))) }}",
-    "{{- '<unused40>' -}}",
-];
-
-fn template() -> impl Strategy<Value = Vec<u8>> {
-    let parts = prop::collection::vec(prop::sample::select(PARTS.to_vec()), 1..12);
-    prop_oneof![
-        damaged(small::TEMPLATE.as_bytes().to_vec()),
-        parts.clone().prop_map(|parts| parts.concat().into_bytes()),
-        parts.prop_flat_map(|parts| damaged(parts.concat().into_bytes())),
-    ]
-}
-
 #[test]
 fn what_is_not_damaged_loads() {
-    assert_eq!(survives(&PAIRS[0], 0, load_ours), Ok(()));
-    assert_eq!(survives(&PAIRS[1], 0, load_others), Ok(()));
-    let same = with_template(small::TEMPLATE.as_bytes());
-    assert!(same == PAIRS[1]);
-    let longer = [small::TEMPLATE, "{# a remark #}"].concat();
-    assert_eq!(survives(&with_template(longer.as_bytes()), 0, load_others), Ok(()));
-}
-
-/// Little that makes much.
-#[test]
-fn greedy_templates_are_stopped() {
-    for template in [
-        "{{ messages | tojson(indent=100000000) }}",
-        "{{ messages[0].content | indent(1000000000) }}",
-        "{{ messages[0].content | indent(width=1000000000, first=true, blank=true) }}",
-        "{{ ('x' * 60000) * 60000 }}",
-        "{{ 'x'.center(1000000000) }}",
-        "{{ '%1000000000d' | format(1) }}",
-        "{{ range(1000000000) | list | length }}",
-        "{% set ns = namespace(a='x') %}{% for i in range(60) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}{{ ns.a }}",
-    ] {
-        let begun = std::time::Instant::now();
-        let found = survives(&with_template(template.as_bytes()), RENDERING, load_others);
-        println!("{:?}: {template}: {found:?}", begun.elapsed());
-        assert!(found.is_err() && begun.elapsed().as_secs() < 20, "{template}: {found:?}");
-    }
+    assert_eq!(survives(&PAIRS[0], load_ours), Ok(()));
+    assert_eq!(survives(&PAIRS[1], load_others), Ok(()));
 }
 
 proptest! {
@@ -199,16 +120,11 @@ proptest! {
 
     #[test]
     fn damaged_pairs(pair in pair(0)) {
-        let _ = survives(&pair, 0, load_ours);
+        let _ = survives(&pair, load_ours);
     }
 
     #[test]
     fn damaged_pairs_of_others(pair in pair(1)) {
-        let _ = survives(&pair, 0, load_others);
-    }
-
-    #[test]
-    fn damaged_templates(template in template()) {
-        let _ = survives(&with_template(&template), RENDERING, load_others);
+        let _ = survives(&pair, load_others);
     }
 }

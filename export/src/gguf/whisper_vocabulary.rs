@@ -1,12 +1,10 @@
 //! The part of Whisper's vocabulary that some languages need: words' tokens are left out, special ones
 //! (languages, tasks, times) all stay, in their order behind the words.
 
-use std::collections::HashSet;
-
 use anyhow::{Context, Result, bail, ensure};
 use partita_model::files::{Array, Value, WeightFile};
 use partita_model::tokens::TextTokenizer;
-use partita_model::whisper::{WhisperConfig, WhisperTokens};
+use partita_model::whisper::{WhisperConfig, WhisperTokens, merges};
 use serde_json::{Map, Value as Json, json};
 
 use super::tokenizer::{Tokens, kept_merges};
@@ -15,6 +13,7 @@ use super::vocabulary::{Options, Proof, Text};
 const JSON_KEY: &str = "tokenizer.huggingface.json";
 /// How byte-level BPE of GPT-2, and so Whisper's, cuts text into words.
 const WORDS: &str = "gpt-2";
+const NO_MERGES: &str = "no merges, or one that is no pair";
 
 /// The tokens that stay, and the text by which they were chosen.
 pub struct Cut {
@@ -100,45 +99,15 @@ fn words(file: &Json, end: u32) -> Result<TextTokenizer> {
         .filter(|(_, id)| is_word(id))
         .map(|(p, id)| (p.clone(), id.clone()))
         .collect();
-    let of_words =
-        json!({"model": {"type": model["type"], "vocab": vocabulary, "merges": merges(model)?}});
+    let of_words = json!({"model": {"type": model["type"], "vocab": vocabulary, "merges": merges(model).context(NO_MERGES)?}});
     let text = serde_json::to_vec(&of_words)?;
     Ok(TextTokenizer::from_json(&text, "tokenizer.json".as_ref(), (None, None), Some(WORDS))?)
-}
-
-/// Merges as lines; newer files have pairs.
-///
-/// Published files of Whisper lack the very first, `Ġ t`, whose token and all that are made of it the
-/// model writes all the same: tokens of two characters that nothing makes are made first.
-fn merges(model: &Json) -> Result<Vec<String>> {
-    let line = |merge: &Json| match merge {
-        Json::String(line) => Some(line.clone()),
-        Json::Array(pair) => match &pair[..] {
-            [Json::String(left), Json::String(right)] => Some(format!("{left} {right}")),
-            _ => None,
-        },
-        _ => None,
-    };
-    let merges = model["merges"].as_array().context("no merges")?;
-    let merges: Option<Vec<String>> = merges.iter().map(line).collect();
-    let merges = merges.context("a merge that is no pair")?;
-    let made: HashSet<String> = merges.iter().map(|merge| merge.replacen(' ', "", 1)).collect();
-    let vocabulary = model["vocab"].as_object().context("no vocabulary")?;
-    let pair = |(piece, id): (&String, &Json)| {
-        let [left, right] = <[char; 2]>::try_from(piece.chars().collect::<Vec<_>>()).ok()?;
-        let is_known = |part: char| vocabulary.contains_key(part.encode_utf8(&mut [0; 4]));
-        let is_missing = !made.contains(piece) && is_known(left) && is_known(right);
-        is_missing.then(|| Some((id.as_u64()?, format!("{left} {right}"))))?
-    };
-    let mut first: Vec<(u64, String)> = vocabulary.iter().filter_map(pair).collect();
-    first.sort();
-    Ok(first.into_iter().map(|(_, merge)| merge).chain(merges).collect())
 }
 
 /// A `tokenizer.json` with these tokens alone, under their new ids.
 fn shortened(mut file: Json, tokens: &Tokens) -> Result<Json> {
     let new = |id: &Json| u32::try_from(id.as_u64()?).ok().and_then(|id| tokens.new_id(id));
-    let merges = merges(&file["model"])?;
+    let merges = merges(&file["model"]).context(NO_MERGES)?;
     let vocabulary = file["model"]["vocab"].as_object().context("no vocabulary")?;
     let vocabulary: Map<String, Json> = vocabulary
         .iter()
@@ -174,14 +143,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_merge_that_published_files_lack_is_made_first() {
+    fn words_are_made_by_the_merge_that_published_files_lack() {
         let file = json!({"model": {
             "type": "BPE",
             "vocab": {"a": 0, "h": 1, "t": 2, "Ġ": 3, "Ġt": 4, "Ġa": 5, "Ġth": 6, "Ġthat": 7, "at": 8},
             "merges": ["Ġ a", "Ġt h", ["a", "t"], "Ġth at"],
         }});
-        let all = merges(&file["model"]).unwrap();
-        assert_eq!(all, ["Ġ t", "Ġ a", "Ġt h", "a t", "Ġth at"]);
         let words = words(&file, 9).unwrap();
         assert_eq!(words.encode(" that"), [7]);
     }

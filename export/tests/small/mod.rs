@@ -11,7 +11,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use partita_export::gguf::{Options, Quant, export};
 use partita_model::files::gguf::{GgufWriter, TensorSpec};
-use partita_model::files::{TensorInfo, WeightFile, write_safetensors};
+use partita_model::files::{Array, TensorInfo, Value, WeightFile, write_safetensors};
 use partita_model::nn::{LowRank, change_name};
 use partita_model::speech::{AdapterConfig, AdapterShape, SpeechConfig, TrainedModel};
 use partita_model::tokens::{Marks, ShortlistBuilder, TextTokenizer};
@@ -33,17 +33,12 @@ const WORDS: [&str; 12] = [
 ];
 
 const TEMPLATE_KEY: &str = "tokenizer.chat_template";
-/// As Gemma's, with reserved tokens for turns, and a line for each method that templates call.
+/// As Gemma's.
 pub const TEMPLATE: &str = "{{ bos_token }}
 {%- for message in messages %}
-    {%- if message['role'] not in ['user', 'assistant'] %}
-        {{- raise_exception('no such role') }}
-    {%- endif %}
-    {{- '<unused40>' + message['role'].strip() + '\n' }}
-    {{- message['content'] | trim }}
-    {{- '<unused41>\n' }}
+    {{- '<start_of_turn>' + message['role'] + '\n' + message['content'] | trim + '<end_of_turn>\n' }}
 {%- endfor %}
-{%- if add_generation_prompt %}{{ '<unused40>model\n' }}{% endif %}";
+{%- if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}";
 
 /// What differs between small models.
 pub struct Made {
@@ -226,6 +221,17 @@ impl World {
             keys.retain(|(key, _)| key != TEMPLATE_KEY);
             if !name.starts_with("mmproj") {
                 keys.push((TEMPLATE_KEY.to_owned(), TEMPLATE.into()));
+            }
+            // Turns begin and end with tokens that this small vocabulary has only reserved ones for.
+            for (_, value) in &mut keys {
+                let Value::Array(Array::String(pieces)) = value else { continue };
+                for piece in pieces {
+                    match piece.as_str() {
+                        "<unused40>" => "<start_of_turn>".clone_into(piece),
+                        "<unused41>" => "<end_of_turn>".clone_into(piece),
+                        _ => {}
+                    }
+                }
             }
             let is_ours = |tensor: &&TensorInfo| tensor.name.starts_with("ctc.");
             let tensors: Vec<_> = file.tensors().iter().filter(|tensor| !is_ours(tensor)).collect();

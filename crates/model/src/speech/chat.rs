@@ -1,175 +1,163 @@
-//! How a language model of others is asked: an instruction in the chat template that its file carries.
+//! How a language model of others is asked: in the form of turns that its chat template is of.
 //!
-//! A template is a program of others. It gets a bounded number of steps, a few methods that cannot make
-//! much out of little, and a thread whose stack is larger than anything that it can nest.
+//! A chat template is a program. It is not run, as it could hold more memory than there is or never
+//! end; the form is told from the marks in it, as llama.cpp does unless it is told to run templates.
+//! What a template says before the first turn (a system's message) is left out.
 
 use crate::error::ModelError;
 use crate::files::{FileError, Value, WeightFile};
 use crate::tokens::TextTokenizer;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Rest as Others, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State, context};
-use minijinja_contrib::pycompat::unknown_method_callback;
-use std::path::PathBuf;
 
-/// Stands for the audio while a template is rendered; for private use, so in no text.
-const AUDIO: &str = "\u{F0A0D}";
 const KEY: &str = "tokenizer.chat_template";
-/// Largest template that is read, and longest turn that it may make, in bytes; published templates have
-/// up to 20,000, and a turn of theirs some hundred.
-const LONGEST: usize = 1 << 16;
-/// Steps that rendering may take.
-const FUEL: u64 = 100_000;
-/// Bytes of stack for a template of nothing but nested signs, taken from the system as they are used.
-const STACK: usize = 256 << 20;
-/// Python's methods that give no more than they get.
-const METHODS: [&str; 14] = [
-    "strip",
-    "lstrip",
-    "rstrip",
-    "split",
-    "startswith",
-    "endswith",
-    "upper",
-    "lower",
-    "title",
-    "capitalize",
-    "items",
-    "keys",
-    "values",
-    "get",
-];
 
-/// Arguments of whatever number and kind.
-type Rest = Others<minijinja::Value>;
-
-/// A chat template (Jinja, as Hugging Face's tokenizers have it).
+/// A form of turns.
 #[derive(Debug)]
-pub(super) struct ChatTemplate {
-    text: String,
-    path: PathBuf,
-    bos: String,
-    eos: String,
+pub(super) struct TurnForm {
+    /// Whose it is.
+    name: &'static str,
+    /// What is in every template of this form, and not in one of a form further below.
+    signs: &'static [&'static str],
+    /// Which of its marks must be single tokens.
+    marks: &'static [&'static str],
+    /// What is before and behind what a user says; an answer follows.
+    turn: [&'static str; 2],
 }
 
-impl ChatTemplate {
-    /// Takes the template of a language model's file, and tries it.
+/// Forms from the more special to the less.
+static FORMS: [TurnForm; 11] = [
+    TurnForm {
+        name: "Llama 3",
+        signs: &["<|start_header_id|>"],
+        marks: &["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+        turn: [
+            "<|start_header_id|>user<|end_header_id|>\n\n",
+            "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+        ],
+    },
+    TurnForm {
+        name: "Phi 4",
+        signs: &["<|im_start|>", "<|im_sep|>"],
+        marks: &["<|im_start|>", "<|im_sep|>", "<|im_end|>"],
+        turn: ["<|im_start|>user<|im_sep|>", "<|im_end|><|im_start|>assistant<|im_sep|>"],
+    },
+    TurnForm {
+        // These think aloud unless they are shown an end of thinking.
+        name: "Qwen 3",
+        signs: &["<|im_start|>", "enable_thinking"],
+        marks: &["<|im_start|>", "<|im_end|>"],
+        turn: ["<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"],
+    },
+    TurnForm {
+        name: "ChatML",
+        signs: &["<|im_start|>"],
+        marks: &["<|im_start|>", "<|im_end|>"],
+        turn: ["<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"],
+    },
+    TurnForm {
+        name: "Gemma",
+        signs: &["<start_of_turn>"],
+        marks: &["<start_of_turn>", "<end_of_turn>"],
+        turn: ["<start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n"],
+    },
+    TurnForm {
+        name: "Mistral 7",
+        signs: &["[INST]", "[SYSTEM_PROMPT]"],
+        marks: &["[INST]", "[/INST]"],
+        turn: ["[INST]", "[/INST]"],
+    },
+    TurnForm {
+        name: "Mistral 3 with Tekken",
+        signs: &["\"[INST]\"", "[AVAILABLE_TOOLS]"],
+        marks: &["[INST]", "[/INST]"],
+        turn: ["[INST]", "[/INST]"],
+    },
+    TurnForm {
+        name: "Mistral 3",
+        signs: &["[INST]", "[AVAILABLE_TOOLS]"],
+        marks: &["[INST]", "[/INST]"],
+        turn: ["[INST] ", "[/INST]"],
+    },
+    TurnForm { name: "Llama 2", signs: &["[INST]"], marks: &[], turn: ["[INST] ", " [/INST]"] },
+    TurnForm {
+        name: "Phi 3",
+        signs: &["<|assistant|>", "<|end|>"],
+        marks: &["<|user|>", "<|end|>", "<|assistant|>"],
+        turn: ["<|user|>\n", "<|end|>\n<|assistant|>\n"],
+    },
+    TurnForm {
+        name: "Granite",
+        signs: &["<|start_of_role|>"],
+        marks: &["<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>"],
+        turn: [
+            "<|start_of_role|>user<|end_of_role|>",
+            "<|end_of_text|>\n<|start_of_role|>assistant<|end_of_role|>",
+        ],
+    },
+];
+
+impl TurnForm {
+    /// The form that the template in a language model's file is of.
     ///
     /// # Errors
-    /// When there is none, it fails, or it does not say what a user says just once.
-    pub fn read(file: &WeightFile, tokenizer: &TextTokenizer) -> Result<Self, ModelError> {
-        let path = file.path().to_owned();
-        let Some(text) = file.metadata().get(KEY).and_then(Value::as_str) else {
+    /// When there is no template, it is of none of these forms, or a mark of its form is no token.
+    pub fn of(file: &WeightFile, tokenizer: &TextTokenizer) -> Result<&'static Self, ModelError> {
+        let wrong = |reason: String| FileError::metadata(file.path(), KEY, reason).into();
+        let Some(template) = file.metadata().get(KEY).and_then(Value::as_str) else {
             let reason = "missing: a language model that was not taught to follow instructions";
-            return Err(FileError::metadata(&path, KEY, reason).into());
+            return Err(wrong(reason.to_owned()));
         };
-        if text.len() > LONGEST {
-            let reason = format!("{} bytes are no template", text.len());
-            return Err(FileError::metadata(&path, KEY, reason).into());
+        let Some(form) = Self::told(template) else {
+            let names: Vec<_> = FORMS.iter().map(|form| form.name).collect();
+            return Err(wrong(format!("turns of none of these forms: {}", names.join(", "))));
+        };
+        match form.marks.iter().find(|mark| tokenizer.encode_with_control(mark).len() != 1) {
+            Some(mark) => {
+                Err(wrong(format!("turns as {} has them, without a token `{mark}`", form.name)))
+            }
+            None => Ok(form),
         }
-        let piece = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id)).unwrap_or_default();
-        let (bos, eos) = (piece(tokenizer.bos()).to_owned(), piece(tokenizer.eos()).to_owned());
-        let template = Self { text: text.to_owned(), path, bos, eos };
-        template.ask(tokenizer, "Transcribe")?;
-        Ok(template)
+    }
+
+    fn told(template: &str) -> Option<&'static Self> {
+        FORMS.iter().find(|form| form.signs.iter().all(|sign| template.contains(sign)))
     }
 
     /// Tokens before and behind the audio of a turn that says these words and then the audio.
-    ///
-    /// # Errors
-    /// When the template fails, or says the turn not just once.
-    pub fn ask(&self, tokenizer: &TextTokenizer, words: &str) -> Result<[Vec<u32>; 2], ModelError> {
-        let content = format!("{words}\n{AUDIO}");
-        let chat = std::thread::scope(|scope| {
-            let render = || self.render(&content).map_err(|error| shown(&error));
-            let name = "chat template".to_owned();
-            let thread = std::thread::Builder::new().name(name).stack_size(STACK);
-            match thread.spawn_scoped(scope, render).map(|thread| thread.join()) {
-                Ok(Ok(rendered)) => rendered,
-                Ok(Err(_)) => Err("fails".to_owned()),
-                Err(cause) => Err(format!("no thread to render it: {cause}")),
-            }
-        });
-        let wrong = |reason: String| FileError::metadata(&self.path, KEY, reason);
-        let chat = chat.map_err(wrong)?;
-        if chat.len() > LONGEST {
-            return Err(wrong(format!("makes {} bytes of a turn", chat.len())).into());
-        }
-        let mut parts = chat.split(AUDIO);
-        let (Some(before), Some(behind), None) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(wrong("does not say what a user says just once".to_owned()).into());
-        };
-        let mut before = tokenizer.encode_with_control(before);
-        let begins = tokenizer.bos().filter(|_| tokenizer.adds_bos());
-        if let Some(bos) = begins.filter(|&bos| before.first() != Some(&bos)) {
+    pub fn ask(&self, tokenizer: &TextTokenizer, words: &str) -> [Vec<u32>; 2] {
+        let [before, behind] = self.turn;
+        let mut before = tokenizer.encode_with_control(&format!("{before}{words}\n"));
+        if let Some(bos) = tokenizer.bos().filter(|_| tokenizer.adds_bos()) {
             before.insert(0, bos);
         }
-        Ok([before, tokenizer.encode_with_control(behind)])
-    }
-
-    fn render(&self, content: &str) -> Result<String, Error> {
-        let mut environment = Environment::new();
-        environment
-            .set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-        environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(method);
-        environment.add_function("raise_exception", |reason: String| -> Result<String, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, reason))
-        });
-        // What tools are offered is written so, not what a user says; it counts as steps only what it
-        // has made already.
-        environment.add_filter(
-            "tojson",
-            |_: &minijinja::Value, _: Rest| -> Result<String, Error> {
-                Err(Error::new(
-                    ErrorKind::InvalidOperation,
-                    "a user's turn has nothing for `tojson`",
-                ))
-            },
-        );
-        // What day it is must not change what is heard.
-        environment.add_function("strftime_now", |_: String| "26 Jul 2024");
-        environment.render_str(
-            &self.text,
-            context! {
-                messages => [context! { role => "user", content }],
-                bos_token => self.bos.as_str(),
-                eos_token => self.eos.as_str(),
-                add_generation_prompt => true,
-                // Qwen 3 and others think aloud unless they are told not to.
-                enable_thinking => false,
-            },
-        )
+        [before, tokenizer.encode_with_control(behind)]
     }
 }
 
-/// Python's methods, which templates call on texts and dictionaries.
-fn method(
-    state: &mut State,
-    value: &minijinja::Value,
-    name: &str,
-    arguments: &[minijinja::Value],
-) -> Result<minijinja::Value, Error> {
-    let simple = |argument: &minijinja::Value| {
-        let kind = argument.kind();
-        matches!(kind, ValueKind::String | ValueKind::Number | ValueKind::Bool | ValueKind::None)
-    };
-    match name {
-        // The filter counts what it makes as steps.
-        "replace" => {
-            let all: Vec<_> = std::iter::once(value).chain(arguments).cloned().collect();
-            state.apply_filter("replace", &all)
-        }
-        _ if METHODS.contains(&name) && arguments.iter().all(simple) => {
-            unknown_method_callback(state, value, name, arguments)
-        }
-        _ => Err(Error::from(ErrorKind::UnknownMethod)),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// One line of an error, without signs that steer a terminal.
-fn shown(error: &Error) -> String {
-    let line = error.to_string();
-    let line = line.lines().next().unwrap_or_default();
-    line.chars().filter(|sign| !sign.is_control()).take(200).collect()
+    /// Beginnings of published templates.
+    #[test]
+    fn forms_are_told_from_templates() {
+        for (template, name) in [
+            (
+                "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' }}",
+                "Llama 3",
+            ),
+            ("{{'<|im_start|>' + message['role'] + '\\n' + message['content'] }}", "ChatML"),
+            ("<|im_start|>assistant\\n' }}{% if enable_thinking is false %}<think>", "Qwen 3"),
+            ("{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}", "Phi 4"),
+            ("{{ '<start_of_turn>' + role + '\\n' + (message['content'] | trim) }}", "Gemma"),
+            ("{{ '[SYSTEM_PROMPT]' + s }}{{ '[INST]' + m }}", "Mistral 7"),
+            ("{{ \"[AVAILABLE_TOOLS]\" }}{{ \"[INST]\" + m }}", "Mistral 3 with Tekken"),
+            ("{{ '[AVAILABLE_TOOLS] ' }}{{ '[INST] ' + m }}", "Mistral 3"),
+            ("{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}", "Llama 2"),
+            ("{{'<|user|>\\n' + message['content'] + '<|end|>\\n<|assistant|>\\n'}}", "Phi 3"),
+            ("{{- '<|start_of_role|>user<|end_of_role|>' + m }}", "Granite"),
+        ] {
+            assert_eq!(TurnForm::told(template).map(|form| form.name), Some(name), "{template}");
+        }
+        assert!(TurnForm::told("{{ messages[0].content }}").is_none());
+    }
 }

@@ -1,6 +1,6 @@
 //! Speech models of others that are asked in words (Ultravox from v0.5 on), as pairs of stock files.
 
-use super::chat::ChatTemplate;
+use super::chat::TurnForm;
 use super::ends::Ends;
 use super::engine::{LONGEST, log_mel};
 use super::pair::{PairSource, companion, dimensions};
@@ -30,7 +30,7 @@ pub struct InstructedModel {
     projector: WeightFile,
     text: Arc<WeightFile>,
     tokenizer: Arc<TextTokenizer>,
-    template: ChatTemplate,
+    form: &'static TurnForm,
     languages: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ impl InstructedModel {
             return Err(FileError::metadata(projector.path(), key, reason).into());
         }
         let tokenizer = Arc::new(TextTokenizer::from_gguf(&text)?);
-        let template = ChatTemplate::read(&text, &tokenizer)?;
+        let form = TurnForm::of(&text, &tokenizer)?;
         // Files say what the language model can write; nobody says what the encoder understands.
         let said = text.metadata().get("general.languages").and_then(Value::as_array);
         let said = said.and_then(Array::as_strings).unwrap_or_default();
@@ -60,7 +60,7 @@ impl InstructedModel {
         if languages.is_empty() {
             languages = Lang::all().map(|lang| lang.code().to_owned()).collect();
         }
-        Ok(Self { encoder, adapter, projector, text, tokenizer, template, languages })
+        Ok(Self { encoder, adapter, projector, text, tokenizer, form, languages })
     }
 
     /// Languages that it is said to know.
@@ -97,7 +97,7 @@ impl InstructedModel {
                 longest_window: LONGEST,
             },
             tokenizer: self.tokenizer,
-            template: self.template,
+            form: self.form,
             ends,
             heard: None,
         })
@@ -119,7 +119,7 @@ pub struct InstructedEngine {
     adapter: Adapter,
     llm: Llm,
     tokenizer: Arc<TextTokenizer>,
-    template: ChatTemplate,
+    form: &'static TurnForm,
     ends: Ends,
     mel: LogMel,
     capabilities: Capabilities,
@@ -158,7 +158,7 @@ impl InstructedEngine {
 
     /// Reads a question about audio.
     fn ask(&self, audio: &Tensor, words: &str) -> Result<Asked, ModelError> {
-        let [before, behind] = self.template.ask(&self.tokenizer, words)?;
+        let [before, behind] = self.form.ask(&self.tokenizer, words);
         let mut parts = Vec::with_capacity(3);
         for (tokens, is_before) in [(&before, true), (&behind, false)] {
             if !tokens.is_empty() {

@@ -1,6 +1,7 @@
 //! Whisper models of others (CTranslate2, Hugging Face safetensors) into one GGUF file of ours.
 
 use super::config::WhisperConfig;
+use super::merges::completed;
 use super::tokens::WhisperTokens;
 use crate::error::ModelError;
 use crate::files::gguf::{GgufWriter, TensorSpec};
@@ -353,7 +354,7 @@ pub fn import(source: &Path, output: &Path, quantization: Quantization) -> Resul
         ("general.file_type".to_owned(), Value::U32(quantization.file_type())),
         ("whisper.suppress".to_owned(), Value::Array(Array::I32(always))),
         ("whisper.suppress_first".to_owned(), Value::Array(Array::I32(first))),
-        ("tokenizer.huggingface.json".to_owned(), Value::String(tokenizer)),
+        ("tokenizer.huggingface.json".to_owned(), Value::String(completed(tokenizer))),
     ];
     metadata.extend(config.metadata());
     let mut writer = GgufWriter::create(output, &metadata, &specs)?;

@@ -13,6 +13,7 @@ mod foretell;
 mod guards;
 mod import;
 mod language;
+mod merges;
 mod rules;
 mod tokens;
 
@@ -22,4 +23,5 @@ pub use encoder::Encoder;
 pub use engine::{Padding, Whisper};
 pub use guards::{compression_ratio, stutters};
 pub use import::{Quantization, import};
+pub use merges::merges;
 pub use tokens::WhisperTokens;
