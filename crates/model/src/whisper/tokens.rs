@@ -9,6 +9,9 @@ use tokenizers::Tokenizer;
 /// Seconds a step of a timestamp token.
 pub const TIMESTAMP_STEP: f64 = 0.02;
 
+/// How Whisper's tokenizers cut text and join it.
+const BYTES: &str = "ByteLevel";
+
 /// Byte-level BPE with Whisper's special tokens, found by name: their ids differ between sizes.
 #[derive(Debug, Clone)]
 pub struct WhisperTokens {
@@ -32,17 +35,29 @@ pub struct WhisperTokens {
     multilingual: bool,
 }
 
-/// Refuses what the tokenizer's crate does not fail on but ends the program: JSON that is broken
-/// within a decoder, and normalizers with tables of their own. Whisper's have none.
+/// Refuses what Whisper's tokenizers do not have: tables of a normalizer, or broken steps of a decoder,
+/// on which the tokenizer's crate ends the program, and patterns of others, which may take forever.
 fn check(json: &str) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Step {
+        #[serde(rename = "type")]
+        kind: String,
+    }
     #[derive(Deserialize)]
     struct File {
         normalizer: Option<IgnoredAny>,
-        #[serde(rename = "decoder")]
-        _decoder: Option<serde_json::Value>,
+        pre_tokenizer: Option<Step>,
+        decoder: Option<Step>,
     }
     let file: File = serde_json::from_str(json).map_err(|cause| cause.to_string())?;
-    file.normalizer.map_or(Ok(()), |_| Err("a normalizer, which Whisper has none of".to_owned()))
+    if file.normalizer.is_some() {
+        return Err("a normalizer, which Whisper has none of".to_owned());
+    }
+    let steps = [file.pre_tokenizer, file.decoder].into_iter().flatten();
+    match steps.map(|step| step.kind).find(|kind| kind != BYTES) {
+        Some(kind) => Err(format!("{kind}, where Whisper has {BYTES}")),
+        None => Ok(()),
+    }
 }
 
 impl WhisperTokens {
@@ -166,5 +181,19 @@ mod tests {
         );
         assert_ne!(normalized, json);
         assert!(read(&normalized).unwrap_err().to_string().contains("normalizer"));
+        for step in ["pre_tokenizer", "decoder"] {
+            let mut file: serde_json::Value = serde_json::from_str(json).unwrap();
+            let pattern = serde_json::json!({"Regex": "(x+x+)+y"});
+            file[step] = match step {
+                "decoder" => {
+                    serde_json::json!({"type": "Replace", "pattern": pattern, "content": ""})
+                }
+                _ => {
+                    serde_json::json!({"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false})
+                }
+            };
+            let said = read(&file.to_string()).unwrap_err().to_string();
+            assert!(said.contains("where Whisper has ByteLevel"), "{said}");
+        }
     }
 }
