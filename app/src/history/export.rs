@@ -57,7 +57,7 @@ fn document(lines: &[Line], format: Format, shown: Shown) -> Document {
 
 fn timed_text(line: &Line, text: &str) -> Text {
     let text = text.to_owned();
-    let segment = Segment { start: line.start, end: line.end, text };
+    let segment = Segment::new(line.start, line.end, text);
     let segments = if segment.text.is_empty() { vec![] } else { vec![segment] };
     Text { segments, ..Text::default() }
 }

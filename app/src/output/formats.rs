@@ -138,7 +138,15 @@ fn escaped(text: &str) -> String {
 
 /// Everything known of a document.
 pub fn value(document: &Document) -> Value {
-    let row = |segment: &Segment| json!({ "start": round(segment.start), "end": round(segment.end), "text": segment.text });
+    let row = |segment: &Segment| {
+        let timed = |start, end, text: &str| json!({ "start": round(start), "end": round(end), "text": text });
+        let mut row = timed(segment.start, segment.end, &segment.text);
+        if !segment.words.is_empty() {
+            let words = segment.words.iter();
+            row["words"] = words.map(|word| timed(word.start, word.end, &word.text)).collect();
+        }
+        row
+    };
     let segments: Vec<Value> = document
         .segments()
         .map(|(language, segment)| {
@@ -171,11 +179,11 @@ fn round(seconds: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use partita_model::engine::{Text, Transcript};
+    use partita_model::engine::{Text, Transcript, Word};
     use partita_model::longform::Utterance;
 
     fn document() -> Document {
-        let segment = |start, end, text: &str| Segment { start, end, text: text.to_owned() };
+        let segment = |start, end, text: &str| Segment::new(start, end, text.to_owned());
         let text = |segments| Text { segments, ..Text::default() };
         let said = text(vec![segment(0.5, 2.04, "Guten Tag."), segment(3661.2, 3662.0, "a --> b")]);
         let transcript = Transcript {
@@ -208,6 +216,21 @@ mod tests {
         let value: Value = serde_json::from_str(&render(&document, Format::Json)).unwrap();
         assert_eq!(value["translation"]["segments"][0]["end"], 2.04);
         assert_eq!(value["lang"], "de");
+    }
+
+    #[test]
+    fn words_are_told_where_their_times_are_known() {
+        let mut document = document();
+        let word = |start, end, text: &str| Word { start, end, text: text.to_owned() };
+        document.utterances[0].transcript.text.segments[0].words =
+            vec![word(0.5, 0.98, "Guten"), word(1.14, 2.04, "Tag.")];
+        let value: Value = serde_json::from_str(&render(&document, Format::Json)).unwrap();
+        let words = json!([
+            { "start": 0.5, "end": 0.98, "text": "Guten" },
+            { "start": 1.14, "end": 2.04, "text": "Tag." },
+        ]);
+        assert_eq!(value["segments"][0]["words"], words);
+        assert_eq!(value["segments"][1].get("words"), None);
     }
 
     #[test]

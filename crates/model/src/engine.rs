@@ -68,6 +68,27 @@ pub struct Segment {
     pub end: f64,
     /// The text, trimmed.
     pub text: String,
+    /// Its words, where the engine knows when each was said; else empty.
+    pub words: Vec<Word>,
+}
+
+/// A word with what is written to it without a space, and when it was said. In scripts without
+/// spaces it is what the engine writes at once, a character or more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Word {
+    /// Seconds from the beginning of the audio.
+    pub start: f64,
+    /// Seconds from the beginning of the audio.
+    pub end: f64,
+    /// The word.
+    pub text: String,
+}
+
+impl Segment {
+    /// A stretch of text of which words' times are not known.
+    pub fn new(start: f64, end: f64, text: String) -> Self {
+        Self { start, end, text, words: Vec::new() }
+    }
 }
 
 /// Text of one window in one language.

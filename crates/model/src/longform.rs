@@ -224,5 +224,8 @@ fn move_text(text: &mut Text, seconds: f64) {
     let moved = |time: f64| ((time + seconds) * 1000.0).round() / 1000.0;
     for segment in &mut text.segments {
         (segment.start, segment.end) = (moved(segment.start), moved(segment.end));
+        for word in &mut segment.words {
+            (word.start, word.end) = (moved(word.start), moved(word.end));
+        }
     }
 }

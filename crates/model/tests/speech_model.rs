@@ -4,144 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod drawn;
+mod speech_small;
 #[allow(dead_code, reason = "shared with the tests of Whisper")]
 mod whisper;
 
-use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{D, Device, IndexOp, Tensor};
 use drawn::drawn;
-use partita_model::files::gguf::write_gguf;
-use partita_model::files::{Value, WeightFile};
 use partita_model::llm::LlmState;
-use partita_model::nn::{
-    Linear, LowRankSpec, Mode, NameSet, Parameters, TrainingSource, log_sum_exp,
-};
+use partita_model::nn::{LowRankSpec, NameSet, TrainingSource, log_sum_exp};
 use partita_model::search::Constraint;
-use partita_model::speech::{
-    AdapterConfig, AdapterShape, Answer, Bases, CTC_STEP, CtcHead, Grammar, Sequence, SpeechConfig,
-    SpeechLlm, SpeechNetwork, Task, Wish, answer,
-};
-use partita_model::tokens::{Lang, Mark, Marks, ShortlistBuilder, TextTokenizer};
-use partita_model::whisper::Quantization;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use tempfile::TempDir;
-
-const WIDTH: usize = 32;
-const TEXTS: [&str; 2] = ["the train was late", "der Zug kam spät"];
-
-struct World {
-    _folders: (TempDir, TempDir),
-    encoder: PathBuf,
-    text: PathBuf,
-}
-
-/// A small Gemma 3 with the tokenizer of the token tests, and the small Whisper.
-fn world() -> World {
-    let (folder, encoder) = whisper::imported(Quantization::F32);
-    let own = tempfile::tempdir().unwrap();
-    let text = own.path().join("text.gguf");
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let tokenizer = WeightFile::open(&tests.join("tokens/score.gguf")).unwrap();
-    let vocabulary = tokenizer.metadata()["tokenizer.ggml.tokens"].as_array().unwrap().len();
-    let is_tokenizer = |(key, _): &(&String, &Value)| key.starts_with("tokenizer.");
-    let mut metadata: Vec<(String, Value)> = tokenizer
-        .metadata()
-        .iter()
-        .filter(is_tokenizer)
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    metadata.push(("general.architecture".to_owned(), Value::String("gemma3".to_owned())));
-    let numbers = [
-        ("block_count", 2),
-        ("context_length", 256),
-        ("embedding_length", WIDTH as u32),
-        ("feed_forward_length", 64),
-        ("attention.head_count", 2),
-        ("attention.head_count_kv", 1),
-        ("attention.key_length", 16),
-        ("attention.sliding_window", 32),
-        ("attention.sliding_window_pattern", 2),
-    ];
-    metadata.extend(numbers.map(|(key, value)| (format!("gemma3.{key}"), Value::U32(value))));
-    let epsilon = "gemma3.attention.layer_norm_rms_epsilon".to_owned();
-    metadata.push((epsilon, Value::F32(1e-6)));
-
-    let parameters = Parameters::new(5, &Device::Cpu);
-    let source = TrainingSource::new(&parameters, NameSet::default());
-    let mut tensors = Vec::new();
-    let mut add = |name: String, shape: &[usize]| {
-        use partita_model::nn::{Init, WeightSource};
-        let init = match shape {
-            // Rows long enough for a token to be certain.
-            [_, _] if name.starts_with("token_embd") => Init::Normal(0.5),
-            [_, inputs] => Init::fan_in(*inputs),
-            _ => Init::Constant(1.0),
-        };
-        let tensor = source.tensor_or(&name, shape, init).unwrap();
-        tensors.push((name, QTensor::quantize(&tensor, GgmlDType::F32).unwrap()));
-    };
-    add("token_embd.weight".to_owned(), &[vocabulary, WIDTH]);
-    add("output_norm.weight".to_owned(), &[WIDTH]);
-    for i in 0..2 {
-        for (name, shape) in [
-            ("attn_q", &[32, WIDTH][..]),
-            ("attn_k", &[16, WIDTH]),
-            ("attn_v", &[16, WIDTH]),
-            ("attn_output", &[WIDTH, 32]),
-            ("ffn_gate", &[64, WIDTH]),
-            ("ffn_up", &[64, WIDTH]),
-            ("ffn_down", &[WIDTH, 64]),
-            ("attn_norm", &[WIDTH]),
-            ("ffn_norm", &[WIDTH]),
-            ("post_attention_norm", &[WIDTH]),
-            ("post_ffw_norm", &[WIDTH]),
-            ("attn_q_norm", &[16]),
-            ("attn_k_norm", &[16]),
-        ] {
-            add(format!("blk.{i}.{name}.weight"), shape);
-        }
-    }
-    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
-    write_gguf(&text, &metadata, &tensors).unwrap();
-    World { _folders: (folder, own), encoder, text }
-}
-
-impl World {
-    fn bases(&self) -> Bases {
-        let text = Arc::new(WeightFile::open(&self.text).unwrap());
-        Bases::open(&WeightFile::open(&self.encoder).unwrap(), text).unwrap()
-    }
-
-    fn parameters(&self) -> Parameters {
-        Parameters::new(3, &Device::Cpu)
-            .with_base(WeightFile::open(&self.encoder).unwrap())
-            .with_base(WeightFile::open(&self.text).unwrap())
-    }
-}
-
-fn config(bases: &Bases) -> SpeechConfig {
-    let tokenizer: &TextTokenizer = &bases.tokenizer;
-    let mut shortlist = ShortlistBuilder::new(tokenizer);
-    TEXTS.iter().for_each(|text| shortlist.add_text(text));
-    SpeechConfig {
-        adapter: AdapterConfig {
-            encoder_width: bases.encoder.width,
-            llm_width: WIDTH,
-            output_rms: 2.8,
-            shape: AdapterShape::Ultravox { stack: 4, hidden: 64 },
-        },
-        shortlist: shortlist.finish(&Marks::for_tokenizer(tokenizer), 1),
-    }
-}
-
-fn lang(code: &str) -> Lang {
-    code.parse().unwrap()
-}
-
-fn model(source: &TrainingSource, bases: &Bases) -> SpeechLlm {
-    SpeechLlm::load(source, source, bases, &config(bases), &Device::Cpu).unwrap()
-}
+use partita_model::speech::{Grammar, Sequence, SpeechLlm, SpeechNetwork, Task, Wish, answer};
+use partita_model::tokens::{Lang, Mark};
+use speech_small::{TEXTS, lang, model, world};
 
 /// Two clips of different length in one batch: mel frames, and each clip's count.
 fn clips() -> (Tensor, [usize; 2]) {
@@ -337,76 +211,4 @@ fn the_grammar_lets_through_whole_answers_only() {
     assert!(
         tokens.max(D::Minus1).unwrap().to_scalar::<u32>().unwrap() < vocabulary.outputs() as u32
     );
-}
-
-/// Vectors that surely say given tokens, 80 ms each; `None` is blank.
-fn said(rows: &Tensor, blank: &Tensor, frames: &[Option<u32>]) -> Tensor {
-    let vector = |frame: &Option<u32>| match frame {
-        Some(label) => rows.i(*label as usize).unwrap(),
-        None => blank.clone(),
-    };
-    let vectors: Vec<Tensor> = frames.iter().map(vector).collect();
-    (Tensor::stack(&vectors, 0).unwrap() * 10.0).unwrap().unsqueeze(0).unwrap()
-}
-
-#[test]
-fn sentences_get_the_times_when_they_were_said() {
-    let device = &Device::Cpu;
-    let world = world();
-    let (bases, parameters) = (world.bases(), world.parameters());
-    let source = TrainingSource::new(&parameters, NameSet::parse(&["*"]).unwrap());
-    let model = model(&source, &bases);
-    let vocabulary = model.vocabulary();
-    let ids = vocabulary.shortlist().ids();
-    let rows = bases.text.rows("token_embd.weight", ids).unwrap();
-    let rows = Tensor::from_vec(rows, (ids.len(), WIDTH), device).unwrap();
-    let linear = Linear::float(rows.clone(), None, Mode::Training);
-    let head = CtcHead::load(&source, linear, (ids.len(), WIDTH), 1.0, device).unwrap();
-    let masters = parameters.masters();
-    let (_, blank) = masters.iter().find(|(name, _)| name == CtcHead::BLANK).unwrap();
-
-    // Two frames a token, one blank behind each; a second of silence before the last word.
-    let text = "the train. was late";
-    let tokens = vocabulary.encode(text);
-    let starts_word = |id: &u32| bases.tokenizer.bytes(*id).unwrap().first() == Some(&b' ');
-    let last = tokens.iter().rposition(starts_word).unwrap();
-    let mut frames = vec![None; 5];
-    let mut places = vec![vocabulary.place_of(Mark::Spoken(lang("en")))];
-    let mut begins = Vec::new();
-    for (i, &token) in tokens.iter().enumerate() {
-        if i == last {
-            frames.extend([None; 12]);
-        }
-        begins.push(frames.len() as f64 * CTC_STEP);
-        let label = vocabulary.shortlist().short(token);
-        assert!(label.is_some());
-        frames.extend([label, label, None]);
-        places.push(vocabulary.place(token).unwrap());
-    }
-    let audio = said(&rows, blank.as_tensor(), &frames);
-    assert_eq!(head.glimpse(model.vocabulary(), &audio).unwrap(), text);
-    let answer = Answer { places: places.clone(), ..Answer::default() };
-    let segments =
-        head.segments(model.vocabulary(), &audio, Task::Transcribe, &answer).unwrap().unwrap();
-    let texts: Vec<&str> = segments.iter().map(|segment| segment.text.as_str()).collect();
-    assert_eq!(texts, ["the train.", "was", "late"], "a full stop, and a pause");
-    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
-    near(segments[0].start, begins[0]);
-    near(segments[2].start, begins[last]);
-    near(segments[2].end, (frames.len() - 1) as f64 * CTC_STEP);
-    near(segments[1].end, begins[last] - 13.0 * CTC_STEP);
-
-    // The translation behind it is not aligned, and one without a transcript gives no times.
-    let to = lang("de");
-    places.push(vocabulary.place_of(Mark::To(to)));
-    places.extend(tokens.iter().map(|&token| vocabulary.place(token).unwrap()));
-    let both = Answer { places, ..Answer::default() };
-    let found = head.segments(model.vocabulary(), &audio, Task::Translate(to), &both).unwrap();
-    assert_eq!(found, Some(segments));
-    let direct =
-        head.segments(model.vocabulary(), &audio, Task::DirectTranslation(to), &answer).unwrap();
-    assert_eq!(direct, None);
-    // Too little audio for so many tokens.
-    let short = audio.narrow(1, 0, 2).unwrap();
-    assert_eq!(head.segments(model.vocabulary(), &short, Task::Transcribe, &answer).unwrap(), None);
 }

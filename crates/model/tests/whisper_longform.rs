@@ -72,7 +72,7 @@ impl Engine for Noting {
         let (language, language_probability, resume) = (self.answer)(self.windows.len());
         self.windows.push(start..start + samples.len() as u64);
         self.before.push(request.before.clone());
-        let segment = |start, end| Segment { start, end, text: "words".to_owned() };
+        let segment = |start, end| Segment::new(start, end, "words".to_owned());
         let segments = vec![segment(0.0, 0.5 * seconds), segment(0.5 * seconds, seconds)];
         Ok(Transcript {
             language: request.language.clone().unwrap_or_else(|| language.to_owned()),

@@ -142,7 +142,7 @@ impl<N: SpeechNetwork> Engine for SpeechEngine<N> {
 fn whole(answer: &Answer, text: &str, seconds: f64, tokens: usize) -> Text {
     let text = text.to_owned();
     let segments =
-        if text.is_empty() { Vec::new() } else { vec![Segment { start: 0.0, end: seconds, text }] };
+        if text.is_empty() { Vec::new() } else { vec![Segment::new(0.0, seconds, text)] };
     let average_log_probability = answer.hypothesis.average();
     Text { segments, tokens, average_log_probability, temperature: 0.0 }
 }

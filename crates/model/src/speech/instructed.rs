@@ -265,7 +265,7 @@ impl Engine for InstructedEngine {
         let whole = |found: &Hypothesis, text: String| {
             let (start, end) = (0.0, seconds);
             let segments =
-                if text.is_empty() { vec![] } else { vec![Segment { start, end, text }] };
+                if text.is_empty() { vec![] } else { vec![Segment::new(start, end, text)] };
             let (tokens, average_log_probability) = (found.tokens.len(), found.average());
             Text { segments, tokens, average_log_probability, temperature: 0.0 }
         };

@@ -1,7 +1,7 @@
 //! When the words of an answer were said.
 
 use super::{Answer, CTC_STEP, CtcHead, Task, Vocabulary, align};
-use crate::engine::Segment;
+use crate::engine::{Segment, Word};
 use crate::error::ModelError;
 use crate::tokens::Mark;
 use candle_core::{DType, Tensor};
@@ -28,8 +28,8 @@ impl CtcHead {
         Ok(vocabulary.tokenizer().decode(&tokens).trim().to_owned())
     }
 
-    /// The transcript of an answer as sentences with their times, by forced alignment of its tokens
-    /// to the clip's vectors `[1, time, width]` in steps of [`CTC_STEP`]; long pauses part segments
+    /// The transcript of an answer as sentences and words with their times, by forced alignment of its
+    /// tokens to the clip's vectors `[1, time, width]` in steps of [`CTC_STEP`]; long pauses part segments
     /// too. `None` when the clip is too short for so many tokens, or the answer holds no transcript.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl CtcHead {
         let Some(alignment) = align(&scores, &labels, self.blank())? else { return Ok(None) };
         let time = |frame: usize| frame as f64 * CTC_STEP;
         let mut segments: Vec<Segment> = Vec::new();
-        let mut open: Vec<u32> = Vec::new();
+        let (mut sentence, mut word): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
         let text = |tokens: &[u32]| vocabulary.tokenizer().decode(tokens).trim().to_owned();
         for (&token, frames) in tokens.iter().zip(&alignment.frames) {
             let (start, end) = (time(frames.start), time(frames.end));
@@ -65,19 +65,36 @@ impl CtcHead {
             let bytes = vocabulary.tokenizer().bytes(token).unwrap_or_default();
             let begins = bytes.first().is_none_or(u8::is_ascii_whitespace);
             let ended = segments.last().is_some_and(|last| last.text.ends_with(STOPS));
-            match segments.last_mut() {
-                Some(last) if !(ended || paused && begins) => {
-                    open.push(token);
-                    last.end = end;
-                    last.text = text(&open);
-                }
-                _ => {
-                    open = vec![token];
-                    segments.push(Segment { start, end, text: text(&open) });
-                }
+            if segments.is_empty() || ended || paused && begins {
+                (sentence, word) = (Vec::new(), Vec::new());
+                segments.push(Segment::new(start, end, String::new()));
             }
+            if begins || has_no_spaces(&bytes) {
+                word.clear();
+            }
+            let Some(segment) = segments.last_mut() else { continue };
+            sentence.push(token);
+            (segment.end, segment.text) = (end, text(&sentence));
+            word.push(token);
+            match segment.words.last_mut().filter(|_| word.len() > 1) {
+                Some(last) => (last.end, last.text) = (end, text(&word)),
+                None => segment.words.push(Word { start, end, text: text(&word) }),
+            }
+        }
+        for segment in &mut segments {
+            segment.words.retain(|word| !word.text.is_empty());
         }
         segments.retain(|segment| !segment.text.is_empty());
         Ok(Some(segments))
     }
+}
+
+/// Whether bytes begin with a letter of a script that is written without spaces: Han, kana.
+fn has_no_spaces(bytes: &[u8]) -> bool {
+    let first = String::from_utf8_lossy(bytes).chars().next();
+    first.is_some_and(|first| {
+        let is_east_asian = matches!(first, '\u{2e80}'..='\u{9fff}' | '\u{f900}'..='\u{faff}')
+            || matches!(first, '\u{20000}'..='\u{3ffff}');
+        is_east_asian && first.is_alphabetic()
+    })
 }

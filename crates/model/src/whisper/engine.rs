@@ -223,7 +223,7 @@ impl Whisper {
         let mut add = |tokens: &[u32], start: f64, end: f64| -> Result<(), ModelError> {
             let text = self.tokens.text(tokens)?.trim().to_owned();
             if !text.is_empty() {
-                segments.push(Segment { start, end: end.max(start), text });
+                segments.push(Segment::new(start, end.max(start), text));
             }
             Ok(())
         };
