@@ -169,6 +169,7 @@ fn main() -> anyhow::Result<()> {
         listen: Box::new(
             |_: &Settings, _: Wake| Ok(Box::new(Prepared(session())) as Box<dyn Live>),
         ),
+        offers: Box::new(|_| None),
         watch: Box::new(|_| Box::new(Nothing)),
         history,
         recordings: folder.join("recordings"),

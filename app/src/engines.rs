@@ -146,6 +146,29 @@ pub(crate) fn is_installed(engine: EngineChoice, model: &str) -> bool {
     }
 }
 
+/// Languages that [`open`] understands and those that it translates into by these options, as the
+/// model's files say: nothing is loaded, and nothing is made.
+///
+/// # Errors
+/// When the model is not there in the form that the options ask for, or cannot be read.
+pub fn languages(options: &Options) -> anyhow::Result<[Vec<String>; 2]> {
+    let store = Store::open()?;
+    match options.engine {
+        EngineChoice::Whisper => {
+            let name = WhisperImport { quantization: options.quantization }.file(&options.model);
+            let file = match Path::new(&options.model) {
+                file if file.is_file() => file.to_owned(),
+                _ => store.root().join("models").join(&options.model).join(name),
+            };
+            let can = Whisper::capabilities_of(&file)?;
+            Ok([can.languages, can.translation_targets])
+        }
+        EngineChoice::SpeechLlm => {
+            runtimes::languages(&speech_model(&store, &options.model)?, options.backend)
+        }
+    }
+}
+
 /// The runtimes that [`open`] chooses among by these options.
 ///
 /// # Errors

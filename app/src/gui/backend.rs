@@ -4,10 +4,11 @@
 //! takes time answers later and wakes the window.
 
 use super::dictating::OpenDesk;
+use super::languages::Offer;
 use super::worker::Wake;
 use crate::capture::Source;
 use crate::live::{Event, LiveOptions};
-use crate::settings::{Settings, SharedSettings};
+use crate::settings::{self, Settings, SharedSettings};
 use crate::store::Store;
 use crossbeam_channel::Receiver;
 use std::path::PathBuf;
@@ -55,12 +56,17 @@ pub trait Ears {
 /// Begins to watch the sources.
 pub type Watch = Box<dyn FnMut(Wake) -> Box<dyn Ears>>;
 
+/// What the engine of these settings has, if its model is there; takes a moment.
+pub type Offers = Box<dyn FnMut(&settings::Engine) -> Option<Offer> + Send>;
+
 /// The rest of the program.
 pub struct Backend {
     /// What the user chose.
     pub settings: SharedSettings,
     /// Begins sessions.
     pub listen: Listen,
+    /// Knows what engines have before they listen.
+    pub offers: Offers,
     /// Shows sources.
     pub watch: Watch,
     /// The way to other programs; none where nothing is to be typed.

@@ -1,5 +1,7 @@
 //! The session that the window shows: its state, its text, its numbers.
 
+mod ending;
+
 use super::backend::{Listen, Live};
 use super::languages::Offer;
 use super::session_log::SessionLog;
@@ -8,7 +10,8 @@ use crate::dictate::Typist;
 use crate::live::{Captions, Event, LiveOptions, Status, Timing};
 use crate::settings::{Engine, Settings};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+
+use ending::drop_elsewhere;
 
 /// Lines that are kept for the page; older ones are in the history.
 const LINES: usize = 2000;
@@ -70,7 +73,7 @@ pub struct Listener {
     pub away: Vec<String>,
     /// The engine, once it listens.
     pub engine: String,
-    /// What the engine of these settings has, once it has listened.
+    /// What the engine of these settings has, once it is known.
     offer: Option<(Engine, Offer)>,
     /// How it is doing.
     pub status: Option<Status>,
@@ -232,7 +235,14 @@ impl Listener {
         self.typist.as_ref().map(|(typist, _)| typist)
     }
 
-    /// Languages that the engine of these settings has, as far as it has listened before.
+    /// Learns what the engine of these settings has; one that has listened has said it itself.
+    pub fn learn(&mut self, engine: &Engine, offer: Offer) {
+        if self.offer.as_ref().is_none_or(|(own, _)| own != engine) {
+            self.offer = Some((engine.clone(), offer));
+        }
+    }
+
+    /// Languages that the engine of these settings has, as far as that is known.
     pub fn offer(&self, engine: &Engine) -> Offer {
         let known = self.offer.as_ref().filter(|(own, _)| own == engine);
         known.map(|(_, offer)| offer.clone()).unwrap_or_default()
@@ -319,59 +329,6 @@ impl Listener {
         }
     }
 
-    /// Ends the session and waits for its last words, but not longer than `most`: the program is
-    /// about to go. What is not written after half of that is kept as it was shown.
-    pub fn quit(&mut self, most: Duration) {
-        let begun = Instant::now();
-        self.stop();
-        while begun.elapsed() < most {
-            let Some(live) = &self.live else { break };
-            if begun.elapsed() > most / 2 {
-                live.hurry();
-            }
-            self.hear();
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        // The engine is still at it: what is on the screen is what there is.
-        if self.live.is_some()
-            && let Some(line) = self.captions.lines().last().filter(|line| !line.complete)
-            && let Some(log) = &mut self.log
-        {
-            let (utterance, lang) = (line.utterance, line.lang.clone());
-            let text = format!("{}{}", line.committed, line.tail).trim().to_owned();
-            let (start, end, timing) = (line.start, line.end, Timing::default());
-            if !text.is_empty() {
-                log.take(&Event::Final { utterance, start, end, lang, text, timing });
-            }
-        }
-        if let Some(failure) = self.log.take().and_then(SessionLog::finish) {
-            tracing::warn!("{failure}");
-        }
-    }
-
-    fn end(&mut self, phase: Phase) {
-        self.live = None;
-        if !self.again {
-            drop_elsewhere(self.typist.take());
-            self.otherwise = None;
-        }
-        if let Some(log) = self.log.take() {
-            log.finish_elsewhere();
-            self.written = true;
-        }
-        if let Some(status) = &mut self.status {
-            // Nothing is waited for any more.
-            (status.backlog, status.load, status.speaking) = (0.0, 0.0, false);
-        }
-        self.paused = false;
-        self.phase = phase;
-    }
-
-    fn fail(&mut self, message: String) {
-        self.again = false;
-        self.end(Phase::Failed(message));
-    }
-
     fn notice(&mut self, text: String, bad: bool) {
         const MOST: usize = 20;
         if self.notices.len() < MOST {
@@ -382,16 +339,6 @@ impl Listener {
     /// What the user should know that was not asked for yet.
     pub fn notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
-    }
-}
-
-/// Typing the last words takes a moment.
-fn drop_elsewhere(typist: Option<(Typist, bool)>) {
-    if let Some(typist) = typist
-        && let Err(error) =
-            std::thread::Builder::new().name("typist-end".to_owned()).spawn(move || drop(typist))
-    {
-        tracing::warn!(%error, "the last words are typed on the window's thread");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The real thing behind the windows: sessions, devices, files on disk.
 
 use super::backend::{Backend, Ears, Live, SourceLevel};
+use super::languages::Offer;
 use super::worker::Wake;
 use crate::capture::{self, OpenOptions, Recorder, Source};
 use crate::live::{Event, LiveOptions, Opener, Session, Setup, channel};
@@ -27,11 +28,19 @@ pub fn backend() -> anyhow::Result<Backend> {
     engines::begin_with_threads(Some(settings.engine.threads).filter(|count| *count > 0));
     let settings = SharedSettings::new(settings, &path);
     let root = store.root().to_owned();
+    let measured = root.clone();
     Ok(Backend {
         settings,
         listen: Box::new(move |settings, wake| {
             let session = Running::start(settings, root.clone(), wake)?;
             Ok(Box::new(session) as Box<dyn Live>)
+        }),
+        offers: Box::new(move |engine| {
+            let options = measure::chosen(engine, &Measured::load(&measured));
+            let found = options.and_then(|options| engines::languages(&options));
+            let found = found.inspect_err(|error| tracing::debug!("languages: {error:#}"));
+            let [spoken, written] = found.ok()?.map(Some);
+            Some(Offer { spoken, written })
         }),
         watch: Box::new(|wake| Box::new(Watching::start(wake)) as Box<dyn Ears>),
         desk: Some(dictate::open_desk),

@@ -2,7 +2,9 @@
 
 use super::backend::Backend;
 use super::dictating::Dictating;
+use super::jobs::offers;
 use super::keys::{self, Command};
+use super::languages::Offer;
 use super::listener::Listener;
 use super::overlay::OverlayWindow;
 use super::pages::files::FilesPage;
@@ -13,10 +15,10 @@ use super::pages::settings::SettingsPage;
 use super::pages::{Notices, Page, Shared};
 use super::theme::{self, Palette};
 use super::tray::{Said, TrayIcon};
-use super::worker::Wake;
+use super::worker::{Wake, Worker};
 use super::{fonts, frame, status};
 use crate::desktop::{self, Choice};
-use crate::settings::{Settings, SharedSettings};
+use crate::settings::{Engine, Settings, SharedSettings};
 use crossbeam_channel::Receiver;
 use eframe::egui::{CentralPanel, Context, Frame, Margin, Panel, Ui, ViewportCommand};
 use std::sync::Arc;
@@ -33,6 +35,9 @@ pub struct Window {
     applied: Settings,
     generation: u64,
     listener: Listener,
+    offers: Worker<Engine, (Engine, Offer)>,
+    /// What it was asked about last, and whether the usual model was there.
+    asked: Option<(Engine, Option<bool>)>,
     /// None where nothing is to be typed.
     dictating: Option<Dictating>,
     notices: Notices,
@@ -83,6 +88,8 @@ impl Window {
             applied: settings.clone(),
             draft: settings,
             listener: Listener::new(backend.listen, backend.history.clone(), wake.clone()),
+            offers: offers::start(backend.offers, wake.clone())?,
+            asked: None,
             notices,
             page: Page::Live,
             live: LivePage::default(),
@@ -192,6 +199,17 @@ impl Window {
         }
     }
 
+    /// Finds out what languages the engine has that was chosen.
+    fn learn(&mut self) {
+        let wanted = (self.draft.engine.clone(), self.models.ready());
+        if self.asked.as_ref() != Some(&wanted) && self.offers.ask(wanted.0.clone()) {
+            self.asked = Some(wanted);
+        }
+        for (engine, offer) in self.offers.heard() {
+            self.listener.learn(&engine, offer);
+        }
+    }
+
     /// Settings that were changed elsewhere, and those that pages changed.
     fn take_over(&mut self, ctx: &Context) {
         if self.draft != self.applied {
@@ -253,6 +271,7 @@ impl eframe::App for Window {
         let Self { models, draft, listener, notices, .. } = self;
         models.hear(&mut Shared { settings: draft, listener, notices, go: &mut None });
         self.live.model = self.models.ready();
+        self.learn();
         let failure = self.settings.failure();
         if failure != self.failure {
             if let Some(failure) = &failure {

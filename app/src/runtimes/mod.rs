@@ -16,6 +16,7 @@ use anyhow::{Context, bail};
 use partita_model::engine::LiveEngine;
 use partita_model::onnx::{Provider, Runtime};
 use partita_model::speech::{ExportedModel, InstructedModel, OnnxModel, TrainedModel};
+use partita_model::tokens::Lang;
 use std::path::Path;
 
 /// The runtimes that an engine can be opened with by these options; both where nothing decides.
@@ -47,6 +48,34 @@ pub fn possible(found: &Found, options: &Options) -> anyhow::Result<Vec<Backend>
         }
         _ => Ok(possible),
     }
+}
+
+/// Languages that a trained model understands and those that it translates into, as its files say.
+///
+/// # Errors
+/// When there is no such model, or it cannot be read.
+pub fn languages(path: &Path, backend: Backend) -> anyhow::Result<[Vec<String>; 2]> {
+    let codes = |langs: &[Lang]| langs.iter().map(|lang| lang.code().to_owned()).collect();
+    let found = Found::at(path, backend)?;
+    Ok(match (&found.weights, &found.graphs) {
+        (Some(Weights::Pair(file)), _) if ExportedModel::is_at(file) => {
+            let pair = ExportedModel::open(file)?;
+            [codes(pair.languages()), codes(pair.targets())]
+        }
+        (Some(Weights::Pair(file)), _) => {
+            let pair = InstructedModel::open(file)?;
+            [(); 2].map(|()| pair.languages().to_vec())
+        }
+        (Some(Weights::Trained(path)), _) => {
+            let model = TrainedModel::read(path)?;
+            [codes(&model.languages), codes(&model.targets)]
+        }
+        (None, Some(graphs)) => {
+            let model = OnnxModel::open(graphs)?;
+            [codes(model.languages()), codes(model.targets())]
+        }
+        (None, None) => bail!("{}: no model", path.display()),
+    })
 }
 
 /// Opens a trained model by what the options say, or by what is faster here.

@@ -6,6 +6,7 @@ use egui_kittest::kittest::Queryable as _;
 use partita::gui::listener::Phase;
 use partita::gui::pages::Page;
 use partita::live::Event;
+use std::time::{Duration, Instant};
 
 #[test]
 fn nothing_is_asked_of_the_engine_before_start_is_pressed() {
@@ -188,19 +189,34 @@ fn a_key_pauses_and_goes_on() {
     assert_eq!(desk.asked.lock().unwrap().paused, [true, false]);
 }
 
+/// Which of four languages a list has.
+fn options(desk: &mut Desk, list: &str) -> Vec<&'static str> {
+    desk.press(list);
+    let all = ["English", "French", "German", "Italian"];
+    let is_shown = |name: &&str| desk.harness.query_all_by_label(name).next().is_some();
+    let shown = all.into_iter().filter(is_shown).collect();
+    desk.key(Modifiers::NONE, Key::Escape);
+    shown
+}
+
 #[test]
-fn languages_are_those_of_the_engine_once_it_is_known() {
+fn languages_are_those_of_the_model_before_it_has_listened() {
+    let mut desk = Desk::new();
+    assert_eq!(options(&mut desk, "Translate into"), ["English", "French", "German", "Italian"]);
+    desk.settings.change(|settings| settings.engine.name = "speech-llm".to_owned());
+    let begun = Instant::now();
+    while options(&mut desk, "Translate into") != ["German"] {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
+    assert_eq!(options(&mut desk, "Spoken language"), ["English", "German"]);
+    desk.settings.change(|settings| settings.engine.name = "whisper".to_owned());
+    desk.settle();
+    assert_eq!(options(&mut desk, "Translate into").len(), 4, "another engine");
+}
+
+#[test]
+fn languages_are_those_of_the_engine_once_it_listens() {
     let mut desk = Desk::with(|settings| settings.speech.translate = "fr".to_owned(), &[]);
-    let options = |desk: &mut Desk, list: &str| {
-        desk.press(list);
-        let all = ["English", "French", "German", "Italian"];
-        let shown: Vec<&str> = all
-            .into_iter()
-            .filter(|name| desk.harness.query_all_by_label(name).next().is_some())
-            .collect();
-        desk.key(Modifiers::NONE, Key::Escape);
-        shown
-    };
     assert_eq!(options(&mut desk, "Spoken language"), ["English", "French", "German", "Italian"]);
     desk.listen();
     assert_eq!(options(&mut desk, "Spoken language"), ["English", "German"]);

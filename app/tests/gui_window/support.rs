@@ -9,6 +9,7 @@ use egui_kittest::{Harness, Node};
 use partita::capture::Source;
 use partita::gui::backend::{Backend, Ears, Live, SourceLevel};
 use partita::gui::fonts::SystemFonts;
+use partita::gui::languages::Offer;
 use partita::gui::{Window, worker::Wake};
 use partita::history::{Heading, History, Line};
 use partita::live::{Event, LiveOptions, Status, Timing};
@@ -123,6 +124,7 @@ impl Desk {
             desk: None,
             settings: settings.clone(),
             listen: Box::new(listen),
+            offers: Box::new(|engine| (engine.name == "speech-llm").then(german_and_english)),
             watch: Box::new(|_| Box::new(TwoMicrophones)),
             history,
             recordings: folder.path().join("recordings"),
@@ -256,6 +258,12 @@ impl Desk {
         *self.session.borrow_mut() = None;
         self.settle();
     }
+}
+
+/// What models' files say of an engine that has not listened yet.
+fn german_and_english() -> Offer {
+    let codes = |codes: &[&str]| Some(codes.iter().map(|&code| code.to_owned()).collect());
+    Offer { spoken: codes(&["de", "en"]), written: codes(&["de"]) }
 }
 
 pub fn listening() -> Event {

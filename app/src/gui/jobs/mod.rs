@@ -4,3 +4,4 @@ pub mod files;
 pub mod history;
 pub mod measuring;
 pub mod models;
+pub mod offers;

@@ -4,6 +4,7 @@ use super::*;
 use crate::history::History;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// A session that never ends by itself.
 struct Stubborn(Receiver<Event>, Changes);

@@ -46,6 +46,7 @@ const LIKELY_SILENCE: f32 = 0.6;
 /// 0.92 sure and of white noise 0.81, and still it writes a word at -0.83 and thanks at -0.98.
 const SURE_SILENCE: f32 = 0.8;
 const LEAST_AVERAGE_IN_SILENCE: f32 = -0.6;
+
 /// Whisper, loaded for inference.
 pub struct Whisper {
     config: WhisperConfig,
@@ -61,7 +62,35 @@ pub struct Whisper {
     pub(super) heard: Option<Heard>,
 }
 
+/// What a file says of its model.
+fn described(
+    file: &WeightFile,
+) -> Result<(WhisperConfig, WhisperTokens, Capabilities), ModelError> {
+    let config = WhisperConfig::from_file(file)?;
+    let json = file.metadata_str("tokenizer.huggingface.json")?;
+    let size = (config.vocabulary, config.multilingual);
+    let tokens = WhisperTokens::parse(json, size, file.path())?;
+    let languages: Vec<_> = tokens.languages.iter().map(|(code, _)| code.clone()).collect();
+    let translates = languages.len() > 1;
+    let capabilities = Capabilities {
+        engine: "whisper",
+        languages,
+        translation_targets: if translates { vec!["en".to_owned()] } else { Vec::new() },
+        timestamps: true,
+        longest_window: config.audio_positions as f64 * TIMESTAMP_STEP,
+    };
+    Ok((config, tokens, capabilities))
+}
+
 impl Whisper {
+    /// What the model of a file that [`super::import`] wrote can do, without loading it.
+    ///
+    /// # Errors
+    /// When the file is not of that kind.
+    pub fn capabilities_of(path: &Path) -> Result<Capabilities, ModelError> {
+        Ok(described(&WeightFile::open(path)?)?.2)
+    }
+
     /// Loads a file that [`super::import`] wrote.
     ///
     /// Matrices are held in the types that this processor is fast with
@@ -71,10 +100,7 @@ impl Whisper {
     /// When the file is not of that kind, or incomplete, or the device has no room.
     pub fn load(path: &Path, device: &Device, padding: Padding) -> Result<Self, ModelError> {
         let file = WeightFile::open(path)?;
-        let config = WhisperConfig::from_file(&file)?;
-        let json = file.metadata_str("tokenizer.huggingface.json")?;
-        let size = (config.vocabulary, config.multilingual);
-        let tokens = WhisperTokens::parse(json, size, path)?;
+        let (config, tokens, capabilities) = described(&file)?;
         let list = |key: &str| match file.metadata().get(key).and_then(|value| value.as_array()) {
             Some(Array::I32(ids)) => {
                 Ok(ids.iter().filter_map(|&id| u32::try_from(id).ok()).collect::<Vec<_>>())
@@ -87,15 +113,6 @@ impl Whisper {
         };
         let suppress = [list("whisper.suppress")?, list("whisper.suppress_first")?];
         let source = FileSource::new(&file, device, Precision::Prefill);
-        let languages: Vec<_> = tokens.languages.iter().map(|(code, _)| code.clone()).collect();
-        let translates = languages.len() > 1;
-        let capabilities = Capabilities {
-            engine: "whisper",
-            languages,
-            translation_targets: if translates { vec!["en".to_owned()] } else { Vec::new() },
-            timestamps: true,
-            longest_window: config.audio_positions as f64 * TIMESTAMP_STEP,
-        };
         Ok(Self {
             encoder: Encoder::load(&source, &config)?,
             decoder: Decoder::load(&source.with(Precision::Decoding), &config)?,
