@@ -46,6 +46,19 @@ fn the_model_that_comes_along_hears_and_translates() {
         let text = row["text"].as_str().unwrap();
         println!("{lang}: {:.2} of words wrong: {text}", clip.error_rate(text));
         rates.push(clip.error_rate(text));
+        // Each word and when it was said.
+        let segments = row["segments"].as_array().unwrap();
+        let words = segments.iter().flat_map(|segment| segment["words"].as_array().unwrap());
+        let words: Vec<_> = words.collect();
+        let written: Vec<&str> = words.iter().map(|word| word["text"].as_str().unwrap()).collect();
+        assert_eq!(written.join(" "), text);
+        let mut before = 0.0;
+        for word in words {
+            let (start, end) = (word["start"].as_f64().unwrap(), word["end"].as_f64().unwrap());
+            assert!(before <= start && start < end, "{word} behind {before}: {row}");
+            before = end;
+        }
+        assert!(before <= row["seconds"].as_f64().unwrap() + 0.08, "{row}");
     }
     // A model that hears nothing writes other words altogether: a rate of about one.
     let mean = rates.iter().sum::<f64>() / rates.len() as f64;
