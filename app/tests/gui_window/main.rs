@@ -11,5 +11,7 @@
 
 mod live;
 mod pages;
+mod painter;
+mod pictures;
 mod support;
 mod work;

@@ -1,11 +1,12 @@
 //! A window over a folder of its own, with sessions that were recorded: what a real session said of
 //! the sample clips, event by event.
 
+use crate::painter::Painter;
 use crossbeam_channel::{Receiver, Sender, bounded, never};
 use eframe::egui::accessibility::is_input;
 use eframe::egui::{Event as Pointed, Modifiers, PointerButton, Pos2, Rect, pos2};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use egui_kittest::{Harness, Node};
+use egui_kittest::{Harness, LazyRenderer, Node};
 use partita::capture::Source;
 use partita::gui::backend::{Backend, Ears, Live, SourceLevel};
 use partita::gui::fonts::SystemFonts;
@@ -131,19 +132,26 @@ impl Desk {
             store: Store::at(folder.path()).unwrap(),
             notices,
         };
-        let fonts = SystemFonts::scan();
         let harness = Harness::builder()
+            .renderer(LazyRenderer::new(Painter::default))
             .with_size([1080.0, 720.0])
             .with_max_steps(12)
             .with_step_dt(0.05)
             // Which characters there are glyphs for depends on the system's fonts.
             .allow_missing_glyphs()
             .build_eframe(|creation| {
-                Window::new(&creation.egui_ctx, backend, fonts, never()).unwrap()
+                Window::new(&creation.egui_ctx, backend, SystemFonts::none(), never()).unwrap()
             });
         let mut desk = Self { harness, asked, settings, folder, session };
         desk.settle();
         desk
+    }
+
+    /// Compares how it looks with a picture.
+    #[track_caller]
+    pub fn look(&mut self, name: &str) {
+        self.settle();
+        self.harness.snapshot(name);
     }
 
     /// Draws a few frames, whatever still moves.
