@@ -1,7 +1,8 @@
 //! GELU, biases and gates.
 
 use super::{PIECE, elements, read, row_width, with_sums};
-use crate::nn::kernels::{Gate, for_rows, gate_one, gate_slope, gelu_one, gelu_slope};
+use crate::nn::functions::{Gate, gate_one, gate_slope, gelu_one, gelu_slope};
+use crate::nn::kernels::for_rows;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 

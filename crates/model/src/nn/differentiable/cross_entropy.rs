@@ -1,7 +1,7 @@
 //! Cross-entropy.
 
 use super::{PIECE, applies_to, elements, read, row_width};
-use crate::nn::kernels::{log_sum_exp, softmax_rows};
+use crate::nn::functions::{log_sum_exp, softmax_rows};
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 

@@ -12,7 +12,7 @@ mod turn;
 
 pub(crate) use cross_entropy::cross_entropy;
 
-use super::kernels::Gate;
+use super::functions::Gate;
 use activation::{AddBias, Gated, Gelu};
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};
 use norm::Norm;

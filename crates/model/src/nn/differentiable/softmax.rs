@@ -1,7 +1,8 @@
 //! Softmax.
 
 use super::{elements, read, row_width, sum_of, with_sums};
-use crate::nn::kernels::{for_rows, softmax_row};
+use crate::nn::functions::softmax_row;
+use crate::nn::kernels::for_rows;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 /// `softmax(x * scale)` over the last dimension.
