@@ -3,7 +3,7 @@
 use super::decoder::DecoderState;
 use super::engine::{Padding, Whisper, Writing, sounds_silent};
 use super::guards::stutters;
-use super::language::{SURE, choose};
+use super::language::{SURE, choose, is_sure};
 use super::rules::Rules;
 use crate::engine::{Draft, LiveEngine, Request, Written};
 use crate::error::ModelError;
@@ -74,7 +74,7 @@ impl LiveEngine for Whisper {
             None => choose(&heard.languages, request),
         };
         let (mut language, mut language_probability) = choice(self.heard()?);
-        if request.fallback && language_probability < SURE {
+        if request.fallback && !is_sure(&language, language_probability, request) {
             if !self.heard()?.closely {
                 let heard = self.take_in(&self.heard()?.samples, Padding::Full)?;
                 let no_speech = heard.no_speech.max(self.heard()?.no_speech);

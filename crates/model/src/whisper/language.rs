@@ -8,6 +8,11 @@ use crate::error::ModelError;
 /// A language less likely than this is listened for again in a full window, as in training: on
 /// short audio alone it mistakes the language more often.
 pub(super) const SURE: f32 = 0.9;
+/// The same, while somebody waits, for the language that was spoken before. Of 161 beginnings of clips
+/// in eight languages, 29 % are listened for again at 0.9 where the language is that spoken before, and
+/// 89 % are heard as what they are; at 0.6 it is 15 and 91 %. Where another was spoken before, 79 %
+/// are, and 80 at 0.9.
+const SURE_IF_BEFORE: f32 = 0.6;
 /// Languages in doubt that a text is written in, and how much likelier than each the likeliest may
 /// be.
 const MOST_IN_DOUBT: usize = 3;
@@ -24,6 +29,12 @@ fn weigh(languages: &[(String, f32)], request: &Request) -> Vec<(String, f32)> {
     found.iter_mut().for_each(|(_, p)| *p /= total);
     found.sort_by(|a, b| b.1.total_cmp(&a.1));
     found
+}
+
+/// Whether a language that is so likely need not be listened for again while somebody waits.
+pub(super) fn is_sure(language: &str, probability: f32, request: &Request) -> bool {
+    let is_before = request.before.as_deref() == Some(language);
+    probability >= if is_before { SURE_IF_BEFORE } else { SURE }
 }
 
 /// The likeliest of the languages that may be spoken, and how likely it is among them.
@@ -83,5 +94,18 @@ impl Whisper {
             }
         }
         Ok(best.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_language_spoken_before_is_sure_sooner() {
+        let request = Request { before: Some("de".to_owned()), ..Request::default() };
+        assert!(is_sure("de", 0.6, &request) && !is_sure("de", 0.59, &request));
+        assert!(!is_sure("nl", 0.89, &request) && is_sure("nl", 0.9, &request));
+        assert!(!is_sure("de", 0.89, &Request::default()));
     }
 }
