@@ -8,6 +8,7 @@ as `partita listen` takes it or at true speed, and prints its memory every minut
 
 import argparse
 import collections
+import itertools
 import json
 import pathlib
 import random
@@ -85,19 +86,19 @@ def report(args: argparse.Namespace, source: pathlib.Path, length: float) -> Non
     begun = time.monotonic()
     child = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
     rounds, words, last, heard = collections.Counter(), [], {}, [0.0]
-    memory: list[tuple[float, float, float]] = []  # seconds, seconds of audio, MB
+    memory: list[tuple[float, float]] = []  # seconds, MB
 
     def watch() -> None:
-        while child.poll() is None:
+        for second in itertools.count():
+            if child.poll() is not None:
+                return
             found = engines.memory_mb(child.pid)
             if found:
-                memory.append((time.monotonic() - begun, heard[0], found["VmRSS"]))
-                print(f"{memory[-1][0] / 60:6.1f} min, audio {heard[0] / 60:6.1f} min:"
-                      f" {found['VmRSS']:.1f} MB", flush=True)
-            for _ in range(60):
-                if child.poll() is not None:
-                    return
-                time.sleep(1)
+                memory.append((time.monotonic() - begun, found["VmRSS"]))
+                if second % 60 == 0:
+                    print(f"{memory[-1][0] / 60:6.1f} min, audio {heard[0] / 60:6.1f} min:"
+                          f" {found['VmRSS']:.1f} MB", flush=True)
+            time.sleep(1)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -119,10 +120,12 @@ def report(args: argparse.Namespace, source: pathlib.Path, length: float) -> Non
     if whole and not args.noise:
         print(f"utterances a round of {length:.0f} s: {min(whole)} to {max(whole)},"
               f" {statistics.median(whole):.0f} in the middle")
-    settled = [mb for seconds, _, mb in memory if seconds >= SETTLED]
+    settled = [mb for seconds, mb in memory if seconds >= SETTLED]
     if settled:
-        print(f"memory after {SETTLED // 60} minutes: {settled[0]:.1f} MB,"
-              f" at most {max(settled):.1f}, in the end {settled[-1]:.1f}")
+        before = max(mb for seconds, mb in memory if seconds < SETTLED)
+        print(f"memory in the first {SETTLED // 60} minutes: at most {before:.1f} MB,"
+              f" at their end {settled[0]:.1f}, at most {max(settled):.1f} later,"
+              f" in the end {settled[-1]:.1f}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,18 @@
 
 pub use partita_model::machine::{cpu_seconds, memory_mib, peak_memory_mib};
 
+/// Tells the C library's allocator to keep one heap for all threads. By default each has its own,
+/// which holds on to the most that its thread ever needed: memory that grows for hours.
+///
+/// To be called before there is a second thread.
+pub fn keep_one_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: only sets a number of the allocator's own.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// The processor's name and those of its features that the fast products ask for.
 pub fn processor() -> (String, Vec<&'static str>) {
     let system = sysinfo::System::new_with_specifics(

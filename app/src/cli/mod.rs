@@ -44,6 +44,7 @@ enum Command {
 /// Runs the program on the process's arguments; the exit code is 0 only if all went well.
 pub fn main() -> ExitCode {
     restore_broken_pipe();
+    crate::machine::keep_one_heap();
     let cli = Cli::parse();
     // What the audio readers have to say comes back as errors and warnings that are printed anyway.
     let level = ["warn,symphonia=off,partita_audio=error,ort=error", "info", "debug"];

@@ -130,18 +130,20 @@ struct Current {
 struct Ready {
     silence: u64,
     said: Said,
-    translation: Option<Said>,
+    /// `None` until it is known whether there is one: a text that has ended does not wait for it.
+    translation: Option<Option<Said>>,
 }
 
 impl Current {
     /// Whether to hear an utterance again that is being spoken.
     fn is_worth(&self, utterance: &Utterance, options: &LiveOptions) -> bool {
-        if let Some(silence) = utterance.silence {
-            let known = self.number == utterance.number
-                && self.ready.as_ref().is_some_and(|ready| ready.silence == silence);
-            return !known && utterance.end() >= silence + IN_ADVANCE;
-        }
         let known = self.number == utterance.number;
+        if let Some(silence) = utterance.silence {
+            return match self.ready.as_ref().filter(|ready| known && ready.silence == silence) {
+                Some(ready) => ready.translation.is_none(),
+                None => utterance.end() >= silence + IN_ADVANCE,
+            };
+        }
         let (heard, interval) = match (options.partials, known) {
             (false, _) => (if known { self.heard } else { 0 }, UNSHOWN),
             (true, false) => (0, Duration::ZERO),
@@ -228,16 +230,10 @@ impl Current {
         utterance: &Utterance,
         partials: bool,
     ) -> anyhow::Result<()> {
-        self.heard = utterance.samples.len();
         if let Some(silence) = utterance.silence {
-            let said = self.timed(control, || scribe.complete(&utterance.samples))?;
-            if partials && !said.text.is_empty() {
-                self.show(control, scribe, utterance, Some(&said));
-            }
-            let translation = self.timed(control, || scribe.translation(&said))?;
-            self.ready = Some(Ready { silence, said, translation });
-            return Ok(());
+            return self.complete_in_advance(control, scribe, utterance, silence, partials);
         }
+        self.heard = utterance.samples.len();
         let length = seconds(utterance.samples.len() as u64);
         let samples = &utterance.samples;
         let (changed, stopped) = self.timed(control, || {
@@ -256,6 +252,31 @@ impl Current {
                 self.measure.commits(arrived);
             }
         }
+        Ok(())
+    }
+
+    /// Completes an utterance that has probably ended, or translates it, if it was completed: one a
+    /// call, for it may have ended meanwhile.
+    fn complete_in_advance(
+        &mut self,
+        control: &Control,
+        scribe: &mut Scribe,
+        utterance: &Utterance,
+        silence: u64,
+        partials: bool,
+    ) -> anyhow::Result<()> {
+        if let Some(ready) = self.ready.take().filter(|ready| ready.silence == silence) {
+            let translation = self.timed(control, || scribe.translation(&ready.said))?;
+            self.ready = Some(Ready { translation: Some(translation), ..ready });
+            return Ok(());
+        }
+        self.heard = utterance.samples.len();
+        let said = self.timed(control, || scribe.complete(&utterance.samples))?;
+        if partials && !said.text.is_empty() {
+            self.show(control, scribe, utterance, Some(&said));
+        }
+        let translation = (!scribe.translates()).then_some(None);
+        self.ready = Some(Ready { silence, said, translation });
         Ok(())
     }
 
@@ -299,7 +320,7 @@ impl Current {
         let number = self.told;
         let ready = self.ready.take().filter(|ready| Some(ready.silence) == utterance.silence);
         let (said, mut translation) = match ready {
-            Some(Ready { said, translation, .. }) => (said, Some(translation)),
+            Some(Ready { said, translation, .. }) => (said, translation),
             None if utterance.samples.is_empty() => (Said::default(), Some(None)),
             None if control.is_hurrying() => {
                 let shown = scribe.shown();
