@@ -63,6 +63,7 @@ enum Command {
         file: Option<String>,
     },
     /// Remove a model from the store
+    #[command(visible_alias = "remove")]
     Rm {
         /// Name of the model
         name: String,

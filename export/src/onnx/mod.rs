@@ -27,6 +27,7 @@ mod file;
 mod graph;
 mod initializer;
 mod layers;
+mod message;
 pub mod proto;
 mod quantize;
 mod read;
